@@ -1,0 +1,1 @@
+"""Plain values and geometry: settings, planes, prompts, masks, instances, errors."""

@@ -1,0 +1,1 @@
+"""Images, labels and annotation formats on disk."""

@@ -1,0 +1,1 @@
+"""Torch modules of the papers: image encoders, prompt encoder, mask decoder, detector."""

@@ -1,0 +1,1 @@
+"""The targets of ``napari.yaml``; the only room that knows napari and Qt."""

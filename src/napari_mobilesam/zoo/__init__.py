@@ -1,0 +1,1 @@
+"""Model cards, downloads that are verified, and checkpoints that are loaded safely."""
