@@ -1,8 +1,10 @@
-"""Every parameter, stated once: titles, ranges and units for the API, the command line and the GUI."""
+"""Every parameter, stated once, for the Python API, the command line and the GUI alike."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_mobilesam.core.errors import SettingsError
 
 Limits = Literal["percentile", "dtype"] | tuple[float, float]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -13,6 +15,26 @@ class Settings(BaseModel):
     """Base of all settings: frozen, and closed to misspelt names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def changed(self, **changes: object) -> Self:
+        """Return a copy with some fields replaced.
+
+        Raises
+        ------
+        SettingsError
+            If a name is unknown or a value out of range.
+        """
+        try:
+            return type(self).model_validate(self.model_dump() | changes)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0])
+            if first["type"] == "extra_forbidden":
+                known = ", ".join(sorted(type(self).model_fields))
+                raise SettingsError(f"there is no setting {name!r}", expected=known) from error
+            raise SettingsError(
+                f"{name} cannot be {first['input']!r}", expected=first["msg"]
+            ) from error
 
 
 class DetectorSettings(Settings):
@@ -38,19 +60,19 @@ class DetectorSettings(Settings):
 
 
 class GridSettings(Settings):
-    """How points are sampled on a regular grid (SAM, appendix B)."""
+    """How points are sampled on a regular grid (SAM, arXiv 2304.02643, appendix B)."""
 
     points_per_side: int = Field(
         32, ge=1, le=256, title="Points per side", description="The grid has n x n points."
     )
-    nms_iou: Fraction = Field(
-        0.7, title="Mask NMS IoU", description="Of two masks whose boxes overlap more, one is kept."
+    grid_min_score: Fraction = Field(
+        0.88, title="Grid score", description="Grid masks of a lower predicted IoU are dropped."
     )
-    min_score: Fraction = Field(
-        0.88, title="Predicted IoU", description="Grid masks scored below this are dropped."
+    grid_min_stability: Fraction = Field(
+        0.95, title="Grid stability", description="Grid masks less stable than this are dropped."
     )
-    min_stability: Fraction = Field(
-        0.95, title="Stability", description="Grid masks less stable than this are dropped."
+    grid_nms_iou: Fraction = Field(
+        0.7, title="Grid NMS IoU", description="Of two masks whose boxes overlap more, one is kept."
     )
 
 
@@ -76,12 +98,9 @@ class FilterSettings(Settings):
     )
 
 
-class EverythingSettings(Settings):
+class EverythingSettings(DetectorSettings, GridSettings, FilterSettings):
     """Everything mode as a whole."""
 
     sampler: Sampler = Field(
         "objects", title="Sampler", description="Detector boxes, or SAM's grid of points."
     )
-    detector: DetectorSettings = DetectorSettings()
-    grid: GridSettings = GridSettings()
-    filter: FilterSettings = FilterSettings()

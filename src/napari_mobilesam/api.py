@@ -1,0 +1,268 @@
+"""The public functions: a model from the zoo, put to work by the inference room."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+from napari_mobilesam.zoo.catalog import ModelCard, get_card
+from napari_mobilesam.zoo.checkpoints import load_detector, load_sam
+from numpy.typing import ArrayLike, NDArray
+
+from napari_mobilesam.core.errors import ImageError, PromptError, SettingsError
+from napari_mobilesam.core.instances import Instances, resolve
+from napari_mobilesam.core.masks import MaskBatch
+from napari_mobilesam.core.planes import select_channels, to_rgb8
+from napari_mobilesam.core.prompts import Prompts, check_boxes
+from napari_mobilesam.core.settings import DetectorSettings, EverythingSettings, Limits
+from napari_mobilesam.inference.decode import decode_object, decode_objects
+from napari_mobilesam.inference.detect import Detector, Proposals
+from napari_mobilesam.inference.encode import ImageEmbedding, embed_plane
+from napari_mobilesam.inference.engine import Engine, TorchEngine, choose_device
+from napari_mobilesam.inference.everything import Progress, decode_grid, decode_proposals
+
+MIN_INPUT_SIZE, MAX_INPUT_SIZE, INPUT_SIZE_STEP = 64, 1024, 64
+
+
+def load_model(
+    name: str = "micro", *, device: str = "auto", input_size: int | None = None
+) -> "MobileSAM":
+    """Load a model by its zoo name or from a checkpoint file.
+
+    Parameters
+    ----------
+    name : str
+        A name that ``napari-mobilesam models list`` shows, or the path of a checkpoint. A model
+        that is not bundled is downloaded at its first use.
+    device : str
+        "auto" (a CUDA GPU if there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
+    input_size : int, optional
+        Side of the encoder's square input in pixels, a multiple of 64 from 64 to 1024; the
+        size on the model's card if not given. Smaller is faster and coarser.
+
+    Raises
+    ------
+    UnknownModelError
+        If there is neither such a model nor such a file.
+    CheckpointError
+        If the file is damaged, unsafe or made for another architecture.
+    DownloadError
+        If the weights cannot be fetched, or are not what the card promises.
+    SettingsError
+        If the device or the input size cannot be used.
+    """
+    card = get_card(name)
+    size = card.input_size if input_size is None else input_size
+    if size not in range(MIN_INPUT_SIZE, MAX_INPUT_SIZE + 1, INPUT_SIZE_STEP):
+        raise SettingsError(
+            "this input size cannot be used",
+            expected=f"a multiple of {INPUT_SIZE_STEP} from {MIN_INPUT_SIZE} to {MAX_INPUT_SIZE}",
+            got=str(size),
+        )
+    torch_device = choose_device(device)
+    return MobileSAM(card, TorchEngine(load_sam(card), torch_device), size, device=device)
+
+
+class MobileSAM:
+    """A loaded model: embeds planes and turns prompts into masks.
+
+    Made by :func:`load_model`. It holds no image: what was embedded is the
+    :class:`ImageEmbedding` that :meth:`embed` returns, so one model serves any number of images
+    and threads.
+    """
+
+    def __init__(self, card: ModelCard, engine: Engine, input_size: int, *, device: str) -> None:
+        self.card = card
+        self.input_size = input_size
+        self._engine = engine
+        self._device = device
+
+    def __repr__(self) -> str:
+        return f"MobileSAM({self.card.name!r}, input_size={self.input_size})"
+
+    @cached_property
+    def _detector(self) -> Detector:
+        return Detector(load_detector(self.card), choose_device(self._device))
+
+    def embed(
+        self,
+        image: ArrayLike,
+        *,
+        limits: Limits = "percentile",
+        channels: Sequence[int] | None = None,
+    ) -> ImageEmbedding:
+        """Embed a plane; everything else is asked of what this returns.
+
+        Parameters
+        ----------
+        image : (H, W), (H, W, 3), (H, W, 4) or (H, W, C) array
+            Grey, RGB, RGBA or up to five channels, of any real type.
+        limits : "percentile", "dtype" or (low, high)
+            Intensities shown as black and white; "dtype" leaves 8-bit images unchanged.
+        channels : sequence of int, optional
+            One to three of the image's channels; needed where it has two or five.
+
+        Raises
+        ------
+        ImageError
+            If the array is no plane, is empty, or holds no real numbers.
+        SettingsError
+            If limits or channels do not fit.
+        """
+        return embed_plane(
+            self._engine,
+            image,
+            model=self.card.name,
+            input_size=self.input_size,
+            limits=limits,
+            channels=channels,
+        )
+
+    def predict(
+        self,
+        embedding: ImageEmbedding,
+        *,
+        points: ArrayLike | None = None,
+        point_labels: ArrayLike | None = None,
+        box: ArrayLike | None = None,
+        mask_input: ArrayLike | None = None,
+        multimask: bool = True,
+    ) -> MaskBatch:
+        """Find one object from its prompts.
+
+        Parameters
+        ----------
+        embedding : ImageEmbedding
+            What :meth:`embed` returned.
+        points : (N, 2) array-like, optional
+            Points as (row, column), pixel centres at integers.
+        point_labels : (N,) array-like, optional
+            1 for points on the object, 0 for points beside it; all 1 if not given.
+        box : (4,) array-like, optional
+            Half-open box (y0, x0, y1, x1), its corners in any order.
+        mask_input : (S/4, S/4) array-like, optional
+            ``low_res_logits`` of an earlier prediction, to be improved.
+        multimask : bool
+            Three candidates, for prompts that may mean a part or a whole; else one mask.
+
+        Returns
+        -------
+        MaskBatch
+            Candidates with the best predicted IoU first.
+
+        Raises
+        ------
+        PromptError
+            If there is no prompt, or one is outside the plane, not finite or of wrong shape.
+        """
+        self._check_embedding(embedding)
+        prompts = Prompts.create(
+            embedding.plane_shape,
+            points=points,
+            point_labels=point_labels,
+            box=box,
+            mask_input=mask_input,
+        )
+        return decode_object(self._engine, embedding, prompts, multimask=multimask)
+
+    def predict_boxes(self, embedding: ImageEmbedding, boxes: ArrayLike) -> MaskBatch:
+        """Find one object in each of many boxes.
+
+        Parameters
+        ----------
+        embedding : ImageEmbedding
+            What :meth:`embed` returned.
+        boxes : (N, 4) array-like
+            Half-open boxes (y0, x0, y1, x1), corners in any order.
+
+        Returns
+        -------
+        MaskBatch
+            N masks, in the order of the boxes.
+
+        Raises
+        ------
+        PromptError
+            If a box is outside the plane, not finite, or without area.
+        """
+        self._check_embedding(embedding)
+        shape = embedding.plane_shape
+        prompts = [Prompts.create(shape, box=box) for box in check_boxes(boxes, shape)]
+        return decode_objects(self._engine, embedding, prompts)
+
+    def everything(
+        self,
+        image: ArrayLike,
+        *,
+        embedding: ImageEmbedding | None = None,
+        settings: EverythingSettings | None = None,
+        limits: Limits = "percentile",
+        channels: Sequence[int] | None = None,
+        progress: Progress | None = None,
+        **changes: object,
+    ) -> Instances:
+        """Find every object of a plane.
+
+        Parameters
+        ----------
+        image : array
+            As for :meth:`embed`; intensities are measured in it.
+        embedding : ImageEmbedding, optional
+            What :meth:`embed` returned for this image, to save the encoder's time.
+        settings : EverythingSettings, optional
+            All parameters; :meth:`default_settings` if not given.
+        limits, channels
+            As for :meth:`embed`.
+        progress : callable, optional
+            Called with (prompts decoded, prompts in all). Raise
+            :class:`~napari_mobilesam.core.errors.CancelledError` from it to stop.
+        **changes
+            Single fields of :class:`EverythingSettings` to change, for example
+            ``sampler="grid"``, ``confidence=0.2`` or ``min_area=30``.
+
+        Returns
+        -------
+        Instances
+            Label image and table; empty ones if nothing is found.
+
+        Raises
+        ------
+        ImageError
+            If the image is no plane, or not the one that was embedded.
+        SettingsError
+            If a parameter is unknown or out of range.
+        """
+        chosen = (settings or self.default_settings()).changed(**changes)
+        rgb = to_rgb8(image, limits, channels)
+        if embedding is None:
+            embedding = self.embed(rgb, limits="dtype")
+        self._check_embedding(embedding)
+        if embedding.plane_shape != rgb.shape[:2]:
+            raise ImageError(
+                "the embedding is not of this image",
+                expected=f"an image of {embedding.plane_shape} pixels",
+                got=f"one of {rgb.shape[:2]}",
+                remedy="Embed this image first, or leave embedding=None.",
+            )
+        if chosen.sampler == "grid":
+            candidates = decode_grid(self._engine, embedding, chosen, progress)
+        else:
+            proposals = self.propose(rgb, chosen)
+            candidates = decode_proposals(self._engine, embedding, proposals, progress)
+        return resolve(candidates, chosen, select_channels(image, channels))
+
+    def default_settings(self) -> EverythingSettings:
+        """Everything mode's parameters as this model's card recommends them."""
+        return self.card.everything
+
+    def propose(self, rgb: NDArray[np.uint8], settings: DetectorSettings) -> Proposals:
+        """Propose boxes of objects in an 8-bit RGB plane (H, W, 3), without decoding them."""
+        return self._detector.propose(rgb, settings)
+
+    def _check_embedding(self, embedding: ImageEmbedding) -> None:
+        if embedding.model != self.card.name or embedding.frame.input_size != self.input_size:
+            raise PromptError(
+                "the embedding was made by another model",
+                expected=f"{self.card.name} at input size {self.input_size}",
+                got=f"{embedding.model} at input size {embedding.frame.input_size}",
+                remedy="Embed the image with this model.",
+            )

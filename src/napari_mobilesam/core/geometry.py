@@ -1,0 +1,147 @@
+"""Where a plane lies in the encoder's square input; the only place that knows SAM's (x, y)."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+LOGITS_STRIDE = 4
+"""Input pixels per pixel of the decoder's low-resolution logits."""
+
+EMBEDDING_STRIDE = 16
+"""Input pixels per position of the image embedding."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputFrame:
+    """The map between the pixels of a plane and the encoder's square input.
+
+    The plane is resized so that its longest side fills the input, and padded with zeros on the
+    right and at the bottom (SAM, arXiv 2304.02643, appendix A, "Image encoder").
+
+    Parameters
+    ----------
+    plane_shape : tuple of int
+        Height and width of the plane, in pixels.
+    input_size : int
+        Side of the square input, in pixels; a multiple of 64.
+    """
+
+    plane_shape: tuple[int, int]
+    input_size: int
+
+    @property
+    def resized_shape(self) -> tuple[int, int]:
+        """Height and width of the plane inside the input, in input pixels."""
+        scale = self.input_size / max(self.plane_shape)
+        height, width = (max(1, int(side * scale + 0.5)) for side in self.plane_shape)
+        return height, width
+
+    @property
+    def logits_size(self) -> int:
+        """Side of the decoder's square low-resolution logits."""
+        return self.input_size // LOGITS_STRIDE
+
+    @property
+    def scale_yx(self) -> tuple[float, float]:
+        """Input pixels per plane pixel, along rows and columns."""
+        (height, width), (rows, cols) = self.plane_shape, self.resized_shape
+        return rows / height, cols / width
+
+    def points_to_input(self, points_yx: ArrayLike) -> NDArray[np.float64]:
+        """Map points (..., 2) given as (row, column) to (x, y) in the input."""
+        points = np.asarray(points_yx, dtype=np.float64)
+        return (points * self.scale_yx)[..., ::-1]
+
+    def boxes_to_input(self, boxes_yxyx: ArrayLike) -> NDArray[np.float64]:
+        """Map boxes (..., 4) given as (y0, x0, y1, x1) to (x0, y0, x1, y1) in the input."""
+        boxes = np.asarray(boxes_yxyx, dtype=np.float64)
+        corners = boxes.reshape(*boxes.shape[:-1], 2, 2)
+        return self.points_to_input(corners).reshape(boxes.shape)
+
+    def boxes_from_input(self, boxes_xyxy: ArrayLike) -> NDArray[np.float64]:
+        """Map boxes (..., 4) given as (x0, y0, x1, y1) in the input to (y0, x0, y1, x1)."""
+        boxes = np.asarray(boxes_xyxy, dtype=np.float64)
+        corners = boxes.reshape(*boxes.shape[:-1], 2, 2)[..., ::-1]
+        return (corners / self.scale_yx).reshape(boxes.shape)
+
+    @property
+    def rows(self) -> "AxisWeights":
+        """Interpolation weights from the rows of the logits to the rows of the plane."""
+        return _axis_weights(self.plane_shape[0], self.resized_shape[0], self.input_size)
+
+    @property
+    def columns(self) -> "AxisWeights":
+        """Interpolation weights from the columns of the logits to those of the plane."""
+        return _axis_weights(self.plane_shape[1], self.resized_shape[1], self.input_size)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AxisWeights:
+    """Linear interpolation along one axis, from low-resolution logits to plane pixels.
+
+    Up-sampling logits is separable, so the mask of a window is
+    ``rows.weights[y0:y1] @ logits @ columns.weights[x0:x1].T``.
+
+    Parameters
+    ----------
+    weights : (plane pixels, logits) float32 array
+        One row of weights a plane pixel, each summing to one.
+    first, last : (plane pixels,) int arrays
+        First and last logit that a plane pixel depends on; both never decrease.
+    """
+
+    weights: NDArray[np.float32]
+    first: NDArray[np.intp]
+    last: NDArray[np.intp]
+
+    def pixels_touched_by(self, start: int, stop: int) -> tuple[int, int]:
+        """Half-open range of plane pixels that depend on the logits ``start:stop``."""
+        begin = int(np.searchsorted(self.last, start, side="left"))
+        end = int(np.searchsorted(self.first, stop - 1, side="right"))
+        return begin, max(begin, end)
+
+    def window(self, begin: int, end: int) -> tuple[slice, NDArray[np.float32]]:
+        """Logits that the plane pixels ``begin:end`` depend on, and their weights."""
+        logits = slice(int(self.first[begin]), int(self.last[end - 1]) + 1)
+        return logits, self.weights[begin:end, logits]
+
+
+@lru_cache(maxsize=16)
+def _axis_weights(plane_side: int, resized_side: int, input_size: int) -> AxisWeights:
+    """Weights of SAM's two resizings: logits to input, then input without padding to plane."""
+    to_input = _linear_weights(input_size, input_size // LOGITS_STRIDE)[:resized_side]
+    weights = (_linear_weights(plane_side, resized_side) @ to_input).astype(np.float32)
+    occupied = weights > 0
+    first = occupied.argmax(axis=1)
+    last = occupied.shape[1] - 1 - occupied[:, ::-1].argmax(axis=1)
+    weights.flags.writeable = False
+    return AxisWeights(weights, first, last)
+
+
+def _linear_weights(n_out: int, n_in: int) -> NDArray[np.float64]:
+    """Weights (n_out, n_in) of linear interpolation between pixel centres, edges repeated."""
+    position = np.maximum((np.arange(n_out) + 0.5) * (n_in / n_out) - 0.5, 0.0)
+    lower = np.minimum(position.astype(np.intp), n_in - 1)
+    upper = np.minimum(lower + 1, n_in - 1)
+    fraction = position - lower
+    weights = np.zeros((n_out, n_in))
+    pixel = np.arange(n_out)
+    weights[pixel, lower] = 1.0 - fraction
+    weights[pixel, upper] += fraction
+    return weights
+
+
+def clip_box(
+    box_yxyx: tuple[float, float, float, float], plane_shape: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Smallest box of whole pixels around ``box_yxyx`` that lies in the plane."""
+    y0, x0, y1, x1 = box_yxyx
+    height, width = plane_shape
+    return (
+        min(max(int(np.floor(y0)), 0), height),
+        min(max(int(np.floor(x0)), 0), width),
+        min(max(int(np.ceil(y1)), 0), height),
+        min(max(int(np.ceil(x1)), 0), width),
+    )

@@ -1,0 +1,156 @@
+"""From any scientific image to the 8-bit RGB plane that the networks were trained on."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_mobilesam.core.errors import ImageError, SettingsError
+from napari_mobilesam.core.settings import Limits
+
+PERCENTILES = (0.1, 99.9)
+"""Intensity percentiles that limits="percentile" maps to black and white."""
+
+_MAX_SAMPLES = 4_000_000
+
+
+def to_rgb8(
+    image: ArrayLike, limits: Limits = "percentile", channels: Sequence[int] | None = None
+) -> NDArray[np.uint8]:
+    """Turn a plane of any real type into 8-bit RGB.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array
+        Grey, RGB, RGBA (alpha is ignored) or up to five channels; bool, integer or float.
+        NaN and minus infinity become black, plus infinity white.
+    limits : "percentile", "dtype" or (low, high)
+        Intensities that become black and white: percentiles 0.1 and 99.9 of the finite values,
+        over all channels of a colour image and channel by channel otherwise; the range of the
+        type (floats: 0 to 1), which leaves 8-bit images unchanged; or two values of your own.
+    channels : sequence of int, optional
+        One to three channels to show, as grey, red and green, or red, green and blue. Needed
+        where an image has two or five channels.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+
+    Raises
+    ------
+    ImageError
+        If the array is no plane, is empty, or holds no real numbers.
+    SettingsError
+        If limits or channels do not fit.
+    """
+    plane = select_channels(image, channels)
+    is_colour = channels is None
+    if limits == "percentile" and not is_colour:
+        grey = [_stretch(plane[..., c], limits) for c in range(plane.shape[-1])]
+        scaled = np.stack(grey, axis=-1)
+    else:
+        scaled = _stretch(plane, limits)
+    return _as_three_channels(scaled)
+
+
+def select_channels(image: ArrayLike, channels: Sequence[int] | None = None) -> NDArray[np.generic]:
+    """Check that an array is a plane and return its one to three channels, shape (H, W, C)."""
+    plane = np.asarray(image)
+    _check_plane(plane)
+    if plane.ndim == 2:
+        plane = plane[..., np.newaxis]
+    count = plane.shape[-1]
+    if channels is None:
+        if count in (2, 5):
+            raise ImageError(
+                f"an image with {count} channels has no agreed colours",
+                remedy="Choose one to three of them, for example channels=(0, 1).",
+            )
+        return plane[..., :3]
+    chosen = list(channels)
+    if not 1 <= len(chosen) <= 3 or not all(-count <= c < count for c in chosen):
+        raise SettingsError(
+            "these channels cannot be shown",
+            expected=f"one to three channel numbers from 0 to {count - 1}",
+            got=str(chosen),
+        )
+    return plane[..., chosen]
+
+
+def intensity_limits(plane: NDArray[np.generic], limits: Limits) -> tuple[float, float]:
+    """Intensities that become black and white.
+
+    Raises
+    ------
+    SettingsError
+        If ``limits`` is neither a known name nor two finite, increasing values.
+    """
+    if limits == "percentile":
+        return _percentile_limits(plane)
+    if limits == "dtype":
+        if np.issubdtype(plane.dtype, np.integer):
+            return float(np.iinfo(plane.dtype).min), float(np.iinfo(plane.dtype).max)
+        return 0.0, 1.0
+    try:
+        low, high = (float(value) for value in limits)
+    except (TypeError, ValueError):
+        low, high = np.nan, np.nan
+    if not (np.isfinite(low) and np.isfinite(high) and low < high):
+        raise SettingsError(
+            "these intensity limits cannot be used",
+            expected='"percentile", "dtype" or (low, high) with low < high',
+            got=repr(limits),
+        )
+    return low, high
+
+
+def _check_plane(plane: NDArray[np.generic]) -> None:
+    shape = f"shape {plane.shape}"
+    if plane.ndim not in (2, 3) or (plane.ndim == 3 and plane.shape[-1] > 5):
+        raise ImageError(
+            "this array is no plane",
+            expected="(H, W) or (H, W, C) with up to 5 channels last",
+            got=shape,
+            remedy="Take one plane of a stack (image[0]) or move the channels to the last axis.",
+        )
+    if plane.size == 0:
+        raise ImageError("the image is empty", expected="at least one pixel", got=shape)
+    if not (np.issubdtype(plane.dtype, np.number) or plane.dtype == np.bool_) or np.iscomplexobj(
+        plane
+    ):
+        raise ImageError(
+            "this array holds no intensities",
+            expected="bool, integer or float values",
+            got=f"dtype {plane.dtype}",
+        )
+
+
+def _percentile_limits(plane: NDArray[np.generic]) -> tuple[float, float]:
+    values = plane.reshape(-1)
+    values = values[:: max(1, values.size // _MAX_SAMPLES)]
+    if np.issubdtype(values.dtype, np.floating):
+        values = values[np.isfinite(values)]
+    if values.size == 0:
+        return 0.0, 1.0
+    low, high = np.percentile(values.astype(np.float64), PERCENTILES)
+    if low == high:
+        low, high = float(values.min()), float(values.max())
+    return (float(low), float(high)) if low < high else (float(low), float(low) + 1.0)
+
+
+def _stretch(plane: NDArray[np.generic], limits: Limits) -> NDArray[np.uint8]:
+    if plane.dtype == np.uint8 and limits == "dtype":
+        return plane.astype(np.uint8)
+    low, high = intensity_limits(plane, limits)
+    values = np.nan_to_num(plane.astype(np.float32), nan=low, posinf=high, neginf=low)
+    unit = (values - np.float32(low)) / np.float32(high - low)
+    return np.rint(np.clip(unit, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def _as_three_channels(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    count = plane.shape[-1]
+    if count == 1:
+        return np.repeat(plane, 3, axis=-1)
+    if count == 2:
+        return np.concatenate([plane, np.zeros_like(plane[..., :1])], axis=-1)
+    return np.ascontiguousarray(plane)

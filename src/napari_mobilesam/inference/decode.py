@@ -1,0 +1,117 @@
+"""From prompts to masks, in batches of prompts that are alike."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mobilesam.core.errors import PromptError
+from napari_mobilesam.core.geometry import InputFrame
+from napari_mobilesam.core.masks import MaskBatch
+from napari_mobilesam.core.prompts import Prompts
+from napari_mobilesam.inference.encode import ImageEmbedding
+from napari_mobilesam.inference.engine import Engine, PromptArrays
+
+
+def decode_object(
+    engine: Engine, embedding: ImageEmbedding, prompts: Prompts, *, multimask: bool
+) -> MaskBatch:
+    """Decode the prompts of one object.
+
+    Returns
+    -------
+    MaskBatch
+        Three candidates, best predicted IoU first, or one.
+    """
+    logits, scores = decode_batch(engine, embedding, [prompts], multimask=multimask)
+    order = np.argsort(-scores[0], kind="stable")
+    return MaskBatch(logits[0, order], _as_iou(scores[0, order]), embedding.frame)
+
+
+def decode_objects(
+    engine: Engine, embedding: ImageEmbedding, prompts: Sequence[Prompts]
+) -> MaskBatch:
+    """Decode many objects to one mask each, in the order of their prompts."""
+    logits, scores = decode_batch(engine, embedding, prompts, multimask=False)
+    return MaskBatch(logits[:, 0], _as_iou(scores[:, 0]), embedding.frame)
+
+
+def decode_candidates(
+    engine: Engine, embedding: ImageEmbedding, prompts: Sequence[Prompts]
+) -> MaskBatch:
+    """Decode many objects to all three candidates each: masks 3i, 3i + 1, 3i + 2 are object i's."""
+    logits, scores = decode_batch(engine, embedding, prompts, multimask=True)
+    side = logits.shape[-1]
+    return MaskBatch(logits.reshape(-1, side, side), _as_iou(scores.reshape(-1)), embedding.frame)
+
+
+def decode_batch(
+    engine: Engine, embedding: ImageEmbedding, prompts: Sequence[Prompts], *, multimask: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Decode any mixture of prompts; those alike in kind and number go through together.
+
+    Returns
+    -------
+    logits : (N, K, S/4, S/4) float32 array
+        K is 3 with ``multimask``, else 1.
+    scores : (N, K) float32 array
+        Predicted IoU as the network gives it.
+
+    Raises
+    ------
+    PromptError
+        If a mask input does not have the size of this embedding's logits.
+    """
+    frame = embedding.frame
+    count = 3 if multimask else 1
+    logits = np.empty((len(prompts), count, frame.logits_size, frame.logits_size), dtype=np.float32)
+    scores = np.empty((len(prompts), count), dtype=np.float32)
+    for indices in _alike(prompts):
+        for start in range(0, len(indices), engine.chunk_size):
+            chunk = indices[start : start + engine.chunk_size]
+            logits[chunk], scores[chunk] = engine.decode(
+                embedding.features,
+                _stack([prompts[i] for i in chunk], frame),
+                multimask=multimask,
+                input_size=frame.input_size,
+            )
+    return logits, scores
+
+
+def _alike(prompts: Sequence[Prompts]) -> list[list[int]]:
+    groups: dict[tuple[int, bool, bool], list[int]] = defaultdict(list)
+    for index, prompt in enumerate(prompts):
+        kind = (len(prompt.points_yx), prompt.box_yxyx is None, prompt.mask_input is None)
+        groups[kind].append(index)
+    return list(groups.values())
+
+
+def _stack(prompts: Sequence[Prompts], frame: InputFrame) -> PromptArrays:
+    points = labels = boxes = masks = None
+    if len(prompts[0].points_yx):
+        points_yx = np.stack([prompt.points_yx for prompt in prompts])
+        points = frame.points_to_input(points_yx).astype(np.float32)
+        labels = np.stack([prompt.point_labels for prompt in prompts])
+    if prompts[0].box_yxyx is not None:
+        boxes_yxyx = np.stack([prompt.box_yxyx for prompt in prompts])
+        boxes = frame.boxes_to_input(boxes_yxyx).astype(np.float32)
+    if prompts[0].mask_input is not None:
+        masks = np.stack([_fitting(prompt.mask_input, frame) for prompt in prompts])[:, np.newaxis]
+    return PromptArrays(points, labels, boxes, masks)
+
+
+def _fitting(mask_input: NDArray[np.float32] | None, frame: InputFrame) -> NDArray[np.float32]:
+    expected = (frame.logits_size, frame.logits_size)
+    if mask_input is None or mask_input.shape != expected:
+        raise PromptError(
+            "the mask input does not fit this embedding",
+            expected=f"low-resolution logits {expected} for input size {frame.input_size}",
+            got="none" if mask_input is None else f"shape {mask_input.shape}",
+        )
+    return mask_input
+
+
+def _as_iou(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Bring predicted IoU, which the network does not bound, into [0, 1]."""
+    return np.clip(scores, 0.0, 1.0)

@@ -1,0 +1,88 @@
+"""Propose boxes with the object-aware detector (MobileSAMv2, arXiv 2312.09579, section 3.2)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torchvision.ops import nms
+
+from napari_mobilesam.core.geometry import InputFrame
+from napari_mobilesam.core.settings import DetectorSettings
+
+STRIDE = 32
+"""The detector's input sides are multiples of this."""
+
+PADDING_GREY = 114
+"""Grey level that ultralytics pads its training images with."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Proposals:
+    """Boxes that may hold an object, most confident first.
+
+    Parameters
+    ----------
+    boxes_yxyx : (N, 4) float64 array
+        Half-open boxes (y0, x0, y1, x1) inside the plane.
+    confidence : (N,) float32 array
+        Detector confidence, in [0, 1].
+    """
+
+    boxes_yxyx: NDArray[np.float64]
+    confidence: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.confidence)
+
+
+class Detector:
+    """A one-class YOLOv8 network and the device it runs on."""
+
+    def __init__(self, network: torch.nn.Module, device: torch.device) -> None:
+        self._network = network.to(device).eval()
+        self._device = device
+
+    @torch.inference_mode()
+    def propose(self, rgb: NDArray[np.uint8], settings: DetectorSettings) -> Proposals:
+        """Find objects in an RGB plane (H, W, 3).
+
+        Returns
+        -------
+        Proposals
+            At most ``settings.max_objects`` boxes, after non-maximum suppression.
+        """
+        frame = InputFrame(rgb.shape[:2], settings.image_size)
+        output = self._network(_letterbox(rgb, frame).to(self._device))
+        centre, size, confidence = output[0][0].float().split([2, 2, 1])
+        corners = torch.cat([centre - size / 2, centre + size / 2]).T
+        confidence = confidence[0]
+        likely = confidence > settings.confidence
+        corners, confidence = corners[likely], confidence[likely]
+        kept = nms(corners, confidence, settings.nms_iou)[: settings.max_objects]
+        return _inside(
+            frame.boxes_from_input(corners[kept].cpu().numpy()),
+            confidence[kept].cpu().numpy(),
+            frame.plane_shape,
+        )
+
+
+def _letterbox(rgb: NDArray[np.uint8], frame: InputFrame) -> torch.Tensor:
+    """Resize to the detector's image size and pad to its stride, (1, 3, h, w) in [0, 1]."""
+    rows, cols = frame.resized_shape
+    resized = Image.fromarray(rgb).resize((cols, rows), Image.Resampling.BILINEAR)
+    padded = np.full(
+        (-(-rows // STRIDE) * STRIDE, -(-cols // STRIDE) * STRIDE, 3), PADDING_GREY, dtype=np.uint8
+    )
+    padded[:rows, :cols] = resized
+    return torch.from_numpy(padded).permute(2, 0, 1)[None].float() / 255.0
+
+
+def _inside(
+    boxes: NDArray[np.float64], confidence: NDArray[np.float32], plane_shape: tuple[int, int]
+) -> Proposals:
+    """Clip boxes to the plane and drop those that the padding alone has proposed."""
+    clipped = np.clip(boxes.reshape(-1, 2, 2), 0, plane_shape).reshape(-1, 4)
+    real = (clipped[:, 2:] - clipped[:, :2] >= 1.0).all(axis=1)
+    return Proposals(clipped[real], confidence[real])

@@ -1,0 +1,62 @@
+"""Embed a plane: once an image, whatever is asked about it afterwards."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from napari_mobilesam.core.geometry import InputFrame
+from napari_mobilesam.core.planes import to_rgb8
+from napari_mobilesam.core.settings import Limits
+from napari_mobilesam.inference.engine import Engine
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageEmbedding:
+    """What the encoder says about a plane; all prompts are decoded against it.
+
+    Parameters
+    ----------
+    features : (256, S/16, S/16) float32 array
+        Image embedding for input size S.
+    frame : InputFrame
+        How the plane lies in the encoder's input.
+    model : str
+        Name of the model that made it.
+    """
+
+    features: NDArray[np.float32]
+    frame: InputFrame
+    model: str
+
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        """Height and width of the embedded plane, in pixels."""
+        return self.frame.plane_shape
+
+
+def embed_plane(
+    engine: Engine,
+    image: ArrayLike,
+    *,
+    model: str,
+    input_size: int,
+    limits: Limits = "percentile",
+    channels: Sequence[int] | None = None,
+) -> ImageEmbedding:
+    """Stretch a plane to 8 bits, resize it to the input and encode it.
+
+    See :func:`napari_mobilesam.core.planes.to_rgb8` for what an image may be.
+    """
+    rgb = to_rgb8(image, limits, channels)
+    frame = InputFrame(rgb.shape[:2], input_size)
+    return ImageEmbedding(engine.encode(resize_to_input(rgb, frame), input_size), frame, model)
+
+
+def resize_to_input(rgb: NDArray[np.uint8], frame: InputFrame) -> NDArray[np.uint8]:
+    """Resize an RGB plane to fill the input, by Pillow's antialiased bilinear as SAM does."""
+    rows, cols = frame.resized_shape
+    resized = Image.fromarray(rgb).resize((cols, rows), Image.Resampling.BILINEAR)
+    return np.array(resized)
