@@ -1,0 +1,1 @@
+"""How good masks and instances are: IoU, matching, average precision."""

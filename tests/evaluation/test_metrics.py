@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from napari_mobilesam.evaluation.metrics import Counts, label_iou, mask_iou, match
+
+
+def test_mask_iou_counts_pixels():
+    first, second = np.zeros((2, 4), bool), np.zeros((2, 4), bool)
+    first[0, :3] = True
+    second[0, 1:] = True
+    assert mask_iou(first, second) == pytest.approx(2 / 4)
+    assert mask_iou(first & False, second & False) == 1.0
+
+
+def test_label_iou_is_pairwise_and_skips_background():
+    true = np.array([[1, 1, 0, 7], [1, 1, 0, 7]])
+    found = np.array([[5, 5, 5, 0], [0, 0, 0, 9]])
+    expected = [[2 / 5, 0.0], [0.0, 1 / 2]]
+    np.testing.assert_allclose(label_iou(true, found), expected)
+
+
+@pytest.mark.parametrize(
+    ("true", "found", "shape"), [(0, 0, (0, 0)), (1, 0, (1, 0)), (0, 1, (0, 1))]
+)
+def test_label_iou_of_empty_images(true, found, shape):
+    assert label_iou(np.full((3, 3), true), np.full((3, 3), found)).shape == shape
+
+
+def test_match_pairs_each_instance_once():
+    iou = np.array([[0.6, 0.7], [0.0, 0.6]])
+    assert match(iou, 0.5) == Counts(2, 0, 0)
+    assert match(iou, 0.65) == Counts(1, 1, 1)
+
+
+def test_match_agrees_with_brute_force_on_random_images():
+    rng = np.random.default_rng(0)
+    true, found = rng.integers(0, 5, (12, 12)), rng.integers(0, 4, (12, 12))
+    iou = label_iou(true, found)
+    for i, j in np.ndindex(iou.shape):
+        assert iou[i, j] == pytest.approx(mask_iou(true == i + 1, found == j + 1))
+
+
+def test_average_precision_of_summed_counts():
+    total = Counts(3, 1, 0) + Counts(1, 0, 3)
+    assert total.average_precision == pytest.approx(4 / 8)
+    assert Counts(0, 0, 0).average_precision == 1.0
