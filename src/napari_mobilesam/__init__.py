@@ -1,0 +1,82 @@
+"""Label scientific images with MobileSAM and MobileSAMv2, in napari or without it.
+
+>>> import napari_mobilesam as mobilesam
+>>> sam = mobilesam.load_model("micro")
+>>> embedding = sam.embed(image)
+>>> masks = sam.predict(embedding, points=[(120, 80)])
+
+The names below are imported when they are first used, so that importing this package loads
+neither torch nor napari.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_mobilesam.api import MobileSAM, load_model
+    from napari_mobilesam.core.errors import (
+        CancelledError,
+        CheckpointError,
+        DownloadError,
+        FileFormatError,
+        HashMismatchError,
+        ImageError,
+        MobileSAMError,
+        PromptError,
+        SettingsError,
+        UnknownModelError,
+    )
+    from napari_mobilesam.core.instances import Instances
+    from napari_mobilesam.core.masks import MaskBatch
+    from napari_mobilesam.core.prompts import Prompts
+    from napari_mobilesam.core.settings import EverythingSettings
+    from napari_mobilesam.inference.encode import ImageEmbedding
+
+__all__ = [
+    "CancelledError",
+    "CheckpointError",
+    "DownloadError",
+    "EverythingSettings",
+    "FileFormatError",
+    "HashMismatchError",
+    "ImageEmbedding",
+    "ImageError",
+    "Instances",
+    "MaskBatch",
+    "MobileSAM",
+    "MobileSAMError",
+    "PromptError",
+    "Prompts",
+    "SettingsError",
+    "UnknownModelError",
+    "__version__",
+    "load_model",
+]
+
+_HOME = {
+    "EverythingSettings": "core.settings",
+    "ImageEmbedding": "inference.encode",
+    "Instances": "core.instances",
+    "MaskBatch": "core.masks",
+    "MobileSAM": "api",
+    "Prompts": "core.prompts",
+    "load_model": "api",
+}
+
+__version__: str
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("napari-mobilesam")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME.get(name, 'core.errors')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
