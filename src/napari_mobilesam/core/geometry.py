@@ -6,12 +6,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-LOGITS_STRIDE = 4
-"""Input pixels per pixel of the decoder's low-resolution logits."""
-
-EMBEDDING_STRIDE = 16
-"""Input pixels per position of the image embedding."""
-
 
 @dataclass(frozen=True, slots=True)
 class InputFrame:
@@ -26,10 +20,14 @@ class InputFrame:
         Height and width of the plane, in pixels.
     input_size : int
         Side of the square input, in pixels; a multiple of 64.
+    logits_stride : int
+        Input pixels per pixel of the decoder's low-resolution logits: 4, but 1 for LiteMedSAM,
+        whose encoder keeps four times the resolution.
     """
 
     plane_shape: tuple[int, int]
     input_size: int
+    logits_stride: int = 4
 
     @property
     def resized_shape(self) -> tuple[int, int]:
@@ -41,7 +39,7 @@ class InputFrame:
     @property
     def logits_size(self) -> int:
         """Side of the decoder's square low-resolution logits."""
-        return self.input_size // LOGITS_STRIDE
+        return self.input_size // self.logits_stride
 
     @property
     def scale_yx(self) -> tuple[float, float]:
@@ -69,12 +67,17 @@ class InputFrame:
     @property
     def rows(self) -> "AxisWeights":
         """Interpolation weights from the rows of the logits to the rows of the plane."""
-        return _axis_weights(self.plane_shape[0], self.resized_shape[0], self.input_size)
+        return self._axis(0)
 
     @property
     def columns(self) -> "AxisWeights":
         """Interpolation weights from the columns of the logits to those of the plane."""
-        return _axis_weights(self.plane_shape[1], self.resized_shape[1], self.input_size)
+        return self._axis(1)
+
+    def _axis(self, axis: int) -> "AxisWeights":
+        return _axis_weights(
+            self.plane_shape[axis], self.resized_shape[axis], self.input_size, self.logits_size
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,9 +112,11 @@ class AxisWeights:
 
 
 @lru_cache(maxsize=16)
-def _axis_weights(plane_side: int, resized_side: int, input_size: int) -> AxisWeights:
+def _axis_weights(
+    plane_side: int, resized_side: int, input_size: int, logits_size: int
+) -> AxisWeights:
     """Weights of SAM's two resizings: logits to input, then input without padding to plane."""
-    to_input = _linear_weights(input_size, input_size // LOGITS_STRIDE)[:resized_side]
+    to_input = _linear_weights(input_size, logits_size)[:resized_side]
     weights = (_linear_weights(plane_side, resized_side) @ to_input).astype(np.float32)
     occupied = weights > 0
     first = occupied.argmax(axis=1)

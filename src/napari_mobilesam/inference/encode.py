@@ -51,7 +51,7 @@ def embed_plane(
     See :func:`napari_mobilesam.core.planes.to_rgb8` for what an image may be.
     """
     rgb = to_rgb8(image, limits, channels)
-    frame = InputFrame(rgb.shape[:2], input_size)
+    frame = InputFrame(rgb.shape[:2], input_size, engine.logits_stride)
     return ImageEmbedding(engine.encode(resize_to_input(rgb, frame), input_size), frame, model)
 
 

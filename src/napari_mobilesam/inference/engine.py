@@ -40,6 +40,10 @@ class Engine(Protocol):
     """Runs the networks of one model; numpy in, numpy out."""
 
     @property
+    def logits_stride(self) -> int:
+        """Input pixels per pixel of the low-resolution logits."""
+
+    @property
     def chunk_size(self) -> int:
         """Objects to decode at a time."""
 
@@ -63,6 +67,11 @@ class TorchEngine:
     def __init__(self, sam: Sam, device: torch.device) -> None:
         self._sam = sam.to(device).eval()
         self._device = device
+
+    @property
+    def logits_stride(self) -> int:
+        """Input pixels per pixel of the low-resolution logits: a quarter of the embedding's."""
+        return self._sam.embedding_stride // 4
 
     @property
     def chunk_size(self) -> int:
