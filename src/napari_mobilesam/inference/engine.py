@@ -5,10 +5,10 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from napari_mobilesam.models.sam import Sam
 from numpy.typing import NDArray
 
 from napari_mobilesam.core.errors import SettingsError
+from napari_mobilesam.models.sam import Sam
 
 CPU_CHUNK = 4
 GPU_CHUNK = 64
