@@ -1,0 +1,201 @@
+"""TinyViT-5M, the image encoder of MobileSAM.
+
+Wu et al., "TinyViT: Fast Pretraining Distillation for Small Vision Transformers", ECCV 2022
+(arXiv 2207.10666), section 3.3; as MobileSAM uses it, with the last downsampling unstrided and a
+neck to 256 channels: Zhang et al., "Faster Segment Anything" (arXiv 2306.14289), section 4.1.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_mobilesam.models.layers import embedding_neck, from_windows, to_windows
+
+EXPANSION = 4
+
+
+class TinyViT(nn.Module):
+    """TinyViT-5M encoder for images of any size.
+
+    Parameter names are those of MobileSAM's `image_encoder`, but for the classification head
+    (`norm_head.*`, `head.*`), which MobileSAM carries along unused and which has no place here.
+
+    Parameters
+    ----------
+    strided_stem : bool
+        Whether the stem halves the resolution twice (MobileSAM). LiteMedSAM's stem has 1 x 1
+        convolutions and keeps the resolution.
+
+    Attributes
+    ----------
+    embedding_stride : int
+        Input pixels per position of the embedding: 16, or 4 with an unstrided stem.
+    """
+
+    def __init__(self, *, strided_stem: bool = True) -> None:
+        super().__init__()
+        self.embedding_stride = 16 if strided_stem else 4
+        self.patch_embed = Stem(64, strided=strided_stem)
+        self.layers = nn.Sequential(
+            Stage([MBConv(64) for _ in range(2)], PatchMerging(64, 128, stride=2)),
+            Stage([TinyViTBlock(128, 4, 7) for _ in range(2)], PatchMerging(128, 160, stride=2)),
+            Stage([TinyViTBlock(160, 5, 14) for _ in range(6)], PatchMerging(160, 320, stride=1)),
+            Stage([TinyViTBlock(320, 10, 7) for _ in range(2)], nn.Identity()),
+        )
+        self.neck = embedding_neck(320)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode normalised images.
+
+        Parameters
+        ----------
+        x : Tensor
+            (B, 3, H, W), H and W multiples of 16.
+
+        Returns
+        -------
+        Tensor
+            (B, 256, H / embedding_stride, W / embedding_stride)
+        """
+        x = self.patch_embed(x.contiguous(memory_format=torch.channels_last))
+        return self.neck(self.layers(x))
+
+
+class Stage(nn.Module):
+    """Blocks at one resolution, and the step to the next."""
+
+    def __init__(self, blocks: list[nn.Module], downsample: nn.Module) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*blocks)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features (B, C, H, W) to the next stage's."""
+        return self.downsample(self.blocks(x))
+
+
+class ConvBN(nn.Sequential):
+    """A convolution without bias and the batch normalisation after it."""
+
+    def __init__(
+        self, channels: int, out: int, kernel: int = 1, stride: int = 1, groups: int = 1
+    ) -> None:
+        super().__init__()
+        self.c = nn.Conv2d(channels, out, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.bn = nn.BatchNorm2d(out)
+
+
+class Stem(nn.Module):
+    """Two convolutions from pixels to the first stage's features."""
+
+    def __init__(self, out: int, *, strided: bool) -> None:
+        super().__init__()
+        kernel, stride = (3, 2) if strided else (1, 1)
+        self.seq = nn.Sequential(
+            ConvBN(3, out // 2, kernel, stride),
+            nn.GELU(),
+            ConvBN(out // 2, out, kernel, stride),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images (B, 3, H, W) to features (B, C, h, w)."""
+        return self.seq(x)
+
+
+class PatchMerging(nn.Module):
+    """Step to the next stage's width and resolution."""
+
+    def __init__(self, channels: int, out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = ConvBN(channels, out)
+        self.conv2 = ConvBN(out, out, 3, stride, groups=out)
+        self.conv3 = ConvBN(out, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features (B, C, H, W) to (B, out, H / stride, W / stride)."""
+        x = F.gelu(self.conv1(x))
+        x = F.gelu(self.conv2(x))
+        return self.conv3(x)
+
+
+class MBConv(nn.Module):
+    """Inverted residual block of MobileNetV2, the first stage's building block."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        hidden = EXPANSION * channels
+        self.conv1 = ConvBN(channels, hidden)
+        self.conv2 = ConvBN(hidden, hidden, 3, groups=hidden)
+        self.conv3 = ConvBN(hidden, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Refine features (B, C, H, W)."""
+        y = F.gelu(self.conv1(x))
+        y = F.gelu(self.conv2(y))
+        return F.gelu(x + self.conv3(y))
+
+
+class WindowAttention(nn.Module):
+    """Self-attention within windows; every pair of positions has a learned bias.
+
+    The bias depends on the head and on how far apart, in rows and in columns, the two positions
+    are, without sign.
+    """
+
+    def __init__(self, channels: int, heads: int, window: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.window = window
+        self.norm = nn.LayerNorm(channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.proj = nn.Linear(channels, channels)
+        self.attention_biases = nn.Parameter(torch.zeros(heads, window * window))
+
+    def relative_bias(self) -> Tensor:
+        """Biases (heads, N, N) between the N = window * window positions."""
+        side = torch.arange(self.window, device=self.attention_biases.device)
+        rows, columns = side.repeat_interleave(self.window), side.repeat(self.window)
+        distance = (rows[:, None] - rows).abs() * self.window + (columns[:, None] - columns).abs()
+        return self.attention_biases[:, distance]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend within windows (N, window * window, C)."""
+        qkv = self.qkv(self.norm(x)).unflatten(-1, (self.heads, 3, -1))
+        q, k, v = qkv.transpose(1, 2).unbind(3)  # (N, heads, tokens, channels a head)
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=self.relative_bias())
+        return self.proj(x.transpose(1, 2).flatten(2))
+
+
+class NormalizedMLP(nn.Module):
+    """Two linear layers behind a layer normalisation."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.fc1 = nn.Linear(channels, EXPANSION * channels)
+        self.fc2 = nn.Linear(EXPANSION * channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map tokens (..., C) to tokens (..., C)."""
+        return self.fc2(F.gelu(self.fc1(self.norm(x))))
+
+
+class TinyViTBlock(nn.Module):
+    """Window attention, a depthwise convolution across window borders, and an MLP."""
+
+    def __init__(self, channels: int, heads: int, window: int) -> None:
+        super().__init__()
+        self.attn = WindowAttention(channels, heads, window)
+        self.local_conv = ConvBN(channels, channels, 3, groups=channels)
+        self.mlp = NormalizedMLP(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Refine features (B, C, H, W)."""
+        tokens = x.permute(0, 2, 3, 1)
+        window = self.attn.window
+        windows = to_windows(tokens, window)
+        attended = self.attn(windows.flatten(1, 2)).view_as(windows)
+        tokens = tokens + from_windows(attended, *tokens.shape[1:3])
+        tokens = self.local_conv(tokens.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        tokens = tokens + self.mlp(tokens)
+        return tokens.permute(0, 3, 1, 2)
