@@ -46,13 +46,13 @@ class DetectorSettings(Settings):
     nms_iou: Fraction = Field(
         0.9, title="NMS IoU", description="Of two boxes that overlap more than this, one is kept."
     )
-    image_size: int = Field(
+    image_size: int | None = Field(
         1024,
         ge=64,
         le=4096,
-        multiple_of=32,
         title="Detector image size",
-        description="Longest image side at the detector's input, in pixels.",
+        description="Longest image side at the detector's input, in pixels; "
+        "if empty, the image's own, up to 1024.",
     )
     max_objects: int = Field(
         320, ge=1, le=10_000, title="Maximum objects", description="The most confident boxes kept."

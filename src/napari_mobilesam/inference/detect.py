@@ -14,6 +14,9 @@ from napari_mobilesam.core.settings import DetectorSettings
 STRIDE = 32
 """The detector's input sides are multiples of this."""
 
+MAX_OWN_SIZE = 1024
+"""Longest side, in pixels, of images that the detector sees at their own size."""
+
 PADDING_GREY = 114
 """Grey level that ultralytics pads its training images with."""
 
@@ -53,7 +56,8 @@ class Detector:
         Proposals
             At most ``settings.max_objects`` boxes, after non-maximum suppression.
         """
-        frame = InputFrame(rgb.shape[:2], settings.image_size)
+        size = settings.image_size or min(max(rgb.shape[:2]), MAX_OWN_SIZE)
+        frame = InputFrame(rgb.shape[:2], size)
         output = self._network(_letterbox(rgb, frame).to(self._device))
         centre, size, confidence = output[0][0].float().split([2, 2, 1])
         corners = torch.cat([centre - size / 2, centre + size / 2]).T
