@@ -1,0 +1,88 @@
+"""Read checkpoints of every origin into one flat dictionary, and write safetensors."""
+
+import pickle
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from napari_mobilesam.core.errors import CheckpointError
+from napari_mobilesam.zoo.unpickle import read_pickled_module
+
+_CONTAINERS = ("model", "state_dict", "model_state")
+"""Entries under which training code keeps the state of the model, beside other things."""
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read all tensors of a checkpoint without running code that it may carry.
+
+    Parameters
+    ----------
+    path : Path
+        A safetensors file, a state dictionary saved by torch, alone or inside a training
+        checkpoint, or a module pickled by ultralytics.
+
+    Returns
+    -------
+    dict of str to Tensor
+        By dotted name, on the CPU, in the type they were stored in.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged, unsafe, or holds no tensors.
+    """
+    tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    if not tensors:
+        raise CheckpointError(
+            f"{path.name} holds no tensors",
+            expected="the parameters of a model",
+            remedy="Choose the file that holds the weights.",
+        )
+    return tensors
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, "a complete safetensors file", error) from error
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    is_archive = zipfile.is_zipfile(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_archive)
+    except pickle.UnpicklingError as error:
+        if is_archive:
+            return read_pickled_module(path)
+        raise _damaged(path, "a state dictionary saved by torch", error) from error
+    except (RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
+        raise _damaged(path, "a state dictionary saved by torch", error) from error
+    if isinstance(content, Mapping):
+        for name in _CONTAINERS:
+            content = content[name] if isinstance(content.get(name), Mapping) else content
+    return dict(_flatten(content, ""))
+
+
+def _flatten(content: object, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    """Tensors in nested dictionaries, named by the path that leads to them."""
+    if isinstance(content, Tensor):
+        yield prefix.removesuffix("."), content
+    elif isinstance(content, Mapping):
+        for name, entry in content.items():
+            yield from _flatten(entry, f"{prefix}{name}.")
+
+
+def _damaged(path: Path, expected: str, error: Exception) -> CheckpointError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return CheckpointError(
+        f"{path.name} cannot be read",
+        expected=expected,
+        got=reason,
+        remedy="If it was downloaded, delete it and fetch it again.",
+    )
