@@ -1,1 +1,1 @@
-"""Images, labels and annotation formats on disk."""
+"""Files: images in, label images and annotations in and out."""

@@ -1,0 +1,42 @@
+"""Label OME-TIFF, compressed with zlib; holds every label image exactly."""
+
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from napari_mobilesam.io.images import read_image
+from napari_mobilesam.io.objects import LabelledImage, as_labels, check_shape
+
+SOFTWARE = "napari-mobilesam"
+
+
+def write(path: Path, image: LabelledImage) -> None:
+    """Write uint16 where the labels fit, else uint32, with the metadata as a map annotation."""
+    fits = image.labels.max() <= np.iinfo(np.uint16).max
+    metadata: dict[str, object] = {"axes": "YX"}
+    if image.image_name:
+        metadata["Name"] = image.image_name
+    if image.metadata:
+        metadata["MapAnnotation"] = {"Namespace": SOFTWARE} | dict(image.metadata)
+    if image.pixel_size_um:
+        for axis, size in zip("YX", image.pixel_size_um, strict=True):
+            metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "µm"}
+    tifffile.imwrite(
+        path,
+        image.labels.astype(np.uint16 if fits else np.uint32),
+        ome=True,
+        photometric="minisblack",
+        compression="zlib",
+        software=SOFTWARE,
+        metadata=metadata,
+    )
+
+
+def read(path: Path, plane_shape: tuple[int, int] | None) -> NDArray[np.int64]:
+    """Read a label image of any integer type."""
+    labels = as_labels(read_image(path).pixels, name=str(path))
+    height, width = labels.shape
+    check_shape(path, (height, width), plane_shape)
+    return labels

@@ -1,0 +1,114 @@
+"""Label images and the objects in them: checked, taken apart, put together."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import find_objects
+from skimage.segmentation import relabel_sequential
+
+from napari_mobilesam.core.errors import FileFormatError
+from napari_mobilesam.core.masks import CroppedMask
+
+MAX_LABEL = np.iinfo(np.uint32).max
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledImage:
+    """A label image and what is known about it; each format keeps what it can.
+
+    Parameters
+    ----------
+    labels : (H, W) int64 array
+        0 = background.
+    table : pandas.DataFrame or None
+        One row a label, with a column ``label`` and measurements.
+    image_name : str
+        File name of the image that was labelled.
+    metadata : mapping of str to str
+        What to remember beside the pixels, such as the model's name.
+    pixel_size_um : (float, float) or None
+        Height and width of a pixel in micrometres.
+    """
+
+    labels: NDArray[np.int64]
+    table: pd.DataFrame | None = None
+    image_name: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    pixel_size_um: tuple[float, float] | None = None
+
+
+def as_labels(labels: ArrayLike, *, name: str = "this array") -> NDArray[np.int64]:
+    """Check that an array is a label image (H, W): whole numbers from 0 to ``MAX_LABEL``.
+
+    Raises
+    ------
+    FileFormatError
+        If it is not; the message calls it ``name``.
+    """
+    array = np.asarray(labels)
+    if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "biu":
+        raise FileFormatError(
+            f"{name} is no label image",
+            expected="(H, W) pixels of whole numbers",
+            got=f"shape {array.shape} of {array.dtype}",
+        )
+    if array.min() < 0 or array.max() > MAX_LABEL:
+        raise FileFormatError(
+            f"{name} is no label image",
+            expected=f"labels from 0 to {MAX_LABEL}",
+            got=f"{array.min()} to {array.max()}",
+        )
+    return array.astype(np.int64)
+
+
+def split(labels: NDArray[np.int64]) -> Iterator[tuple[int, CroppedMask]]:
+    """Every label with its mask, in ascending order; numbers may be missing."""
+    dense, _, numbers = relabel_sequential(labels)
+    for number, window in enumerate(find_objects(dense), start=1):
+        mask = CroppedMask(window[0].start, window[1].start, dense[window] == number)
+        yield int(numbers[number]), mask
+
+
+def paint(
+    masks: Iterable[tuple[int, CroppedMask]], plane_shape: tuple[int, int]
+) -> NDArray[np.int64]:
+    """Label image (H, W) of numbered masks; where two overlap, the first keeps its pixels."""
+    labels = np.zeros(plane_shape, dtype=np.int64)
+    for number, mask in masks:
+        target = labels[mask.window]
+        target[mask.pixels & (target == 0)] = number
+    return labels
+
+
+def needed_shape(path: Path, plane_shape: tuple[int, int] | None) -> tuple[int, int]:
+    """Shape of the labelled image, for a file that does not tell it."""
+    if plane_shape is None:
+        raise FileFormatError(
+            f"{path} does not tell how large its image is",
+            expected="plane_shape=(height, width)",
+        )
+    return plane_shape
+
+
+def check_shape(
+    path: Path, stored: tuple[int, int], plane_shape: tuple[int, int] | None
+) -> tuple[int, int]:
+    """Shape of the labelled image, from a file that tells it."""
+    if plane_shape not in (None, stored):
+        raise FileFormatError(
+            f"{path} belongs to another image",
+            expected=f"one of {plane_shape[0]} x {plane_shape[1]} pixels",
+            got=f"one of {stored[0]} x {stored[1]}",
+        )
+    return stored
+
+
+def numbers_from_names(names: Sequence[str | None]) -> list[int]:
+    """Labels of named objects: their names if these are distinct numbers, else 1, 2, 3, ..."""
+    numbers = [int(name) for name in names if name and name.isdecimal()]
+    is_numbered = len(set(numbers)) == len(names) and 0 not in numbers
+    return numbers if is_numbered else list(range(1, len(names) + 1))

@@ -1,0 +1,63 @@
+"""Read one plane of a TIFF, OME-TIFF or ImageJ TIFF, and the size of its pixels."""
+
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tifffile import TiffFile, TiffPageSeries, xml2dict
+
+from napari_mobilesam.io.planes import ImagePlane, PlaneSelection
+
+MICROMETRES = {"nm": 1e-3, "µm": 1.0, "um": 1.0, "\\u00B5m": 1.0, "micron": 1.0, "mm": 1e3}
+"""Micrometres in the units of length that OME and ImageJ write."""
+
+
+def read_tiff(path: Path, plane: Sequence[int] | None) -> ImagePlane:
+    """Read a plane of the first series of a TIFF; of a pyramid, at full resolution."""
+    with TiffFile(path) as tif:
+        series = tif.series[0]
+        selection = PlaneSelection.choose(path, series.axes, series.shape, plane)
+        pixels = _read_pages(tif, series, selection.index)
+        return ImagePlane(selection.channels_last(pixels), _pixel_size(tif))
+
+
+def _read_pages(
+    tif: TiffFile, series: TiffPageSeries, index: tuple[int | slice, ...]
+) -> NDArray[np.generic]:
+    """Decode only the pages that hold the plane, where the file keeps whole planes in pages."""
+    page_shape = series.keyframe.shape
+    outer = series.ndim - len(page_shape)
+    if series.shape[outer:] != page_shape or prod(series.shape[:outer]) != len(series):
+        return np.asarray(series.asarray()[index])
+    pages = np.arange(len(series)).reshape(series.shape[:outer])[index[:outer]]
+    pixels = tif.asarray(key=pages.ravel().tolist(), series=0)
+    return np.asarray(pixels.reshape(*pages.shape, *page_shape)[(..., *index[outer:])])
+
+
+def _pixel_size(tif: TiffFile) -> tuple[float, float] | None:
+    if tif.ome_metadata:
+        return _ome_pixel_size(xml2dict(tif.ome_metadata))
+    if tif.imagej_metadata:
+        return _imagej_pixel_size(tif)
+    return None
+
+
+def _ome_pixel_size(metadata: dict[str, Any]) -> tuple[float, float] | None:
+    images = metadata["OME"].get("Image")
+    first = images[0] if isinstance(images, list) else images
+    pixels = (first or {}).get("Pixels", {})
+    sizes = [
+        float(pixels.get(f"PhysicalSize{axis}", 0))
+        * MICROMETRES.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"), 0)
+        for axis in "YX"
+    ]
+    return (sizes[0], sizes[1]) if min(sizes) > 0 else None
+
+
+def _imagej_pixel_size(tif: TiffFile) -> tuple[float, float] | None:
+    factor = MICROMETRES.get((tif.imagej_metadata or {}).get("unit", ""), 0)
+    columns, rows = tif.series[0].keyframe.resolution
+    return (factor / rows, factor / columns) if factor and rows and columns else None
