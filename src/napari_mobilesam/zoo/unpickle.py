@@ -5,7 +5,9 @@ and call whatever the file asks for. Here every class of a module becomes an ine
 tensors are rebuilt by this file alone, and all else is refused.
 """
 
+import io
 import pickle
+import re
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -17,7 +19,8 @@ from torch import Tensor
 
 from napari_mobilesam.core.errors import CheckpointError
 
-_PLACEHOLDER_PACKAGES = ("ultralytics.", "torch.nn.")
+_PLACEHOLDER_MODULES = re.compile(r"(ultralytics|torch\.nn|numpy|pathlib|_codecs)(\..*)?")
+"""Modules whose classes and functions are named in checkpoints beside the tensors."""
 
 _STORAGE_DTYPES = {
     "DoubleStorage": torch.float64,
@@ -50,6 +53,11 @@ class Placeholder:
 
     def __init__(self, *_: object) -> None:
         """Accept whatever the class would have been called with."""
+
+    def __setstate__(self, state: object) -> None:
+        """Keep the attributes, if the state is made of any."""
+        if isinstance(state, dict):
+            vars(self).update(state)
 
 
 def read_pickled_module(path: Path) -> dict[str, Tensor]:
@@ -88,7 +96,7 @@ class _ModuleUnpickler(pickle.Unpickler):
     """Builds tensors, plain containers and placeholders, and nothing else."""
 
     def __init__(self, archive: zipfile.ZipFile, pickle_name: str) -> None:
-        super().__init__(archive.open(_stored(archive, pickle_name)))
+        super().__init__(io.BytesIO(archive.read(_stored(archive, pickle_name))))
         self._archive = archive
         self._data = PurePosixPath(pickle_name).parent / "data"
         self._storages: dict[str, Tensor] = {}
@@ -102,8 +110,8 @@ class _ModuleUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """Resolve a global of the pickle; pickle protocol."""
-        if module.startswith(_PLACEHOLDER_PACKAGES):
-            # A class of its own for each file, so that no file can alter what another one gets.
+        if _PLACEHOLDER_MODULES.fullmatch(module):
+            # A class of its own each time, so that no file can alter what another one gets.
             return type(name, (Placeholder,), {})
         if module == "torch" and name in _STORAGE_DTYPES:
             return _STORAGE_DTYPES[name]
@@ -118,7 +126,7 @@ class _ModuleUnpickler(pickle.Unpickler):
         }
         if (module, name) not in builders:
             raise CheckpointError(
-                "this checkpoint is unsafe",
+                f"{Path(str(self._archive.filename)).name} is unsafe",
                 expected="tensors, plain containers and modules of torch or ultralytics",
                 got=f"a call of {module}.{name}",
                 remedy="Do not open it with other software; ask its author for safetensors.",
