@@ -152,11 +152,11 @@ class WindowAttention(nn.Module):
         self.attention_biases = nn.Parameter(torch.zeros(heads, window * window))
 
     def relative_bias(self) -> Tensor:
-        """Biases (heads, N, N) between the N = window * window positions."""
+        """Biases (1, heads, N, N) between the N = window * window positions."""
         side = torch.arange(self.window, device=self.attention_biases.device)
         rows, columns = side.repeat_interleave(self.window), side.repeat(self.window)
         distance = (rows[:, None] - rows).abs() * self.window + (columns[:, None] - columns).abs()
-        return self.attention_biases[:, distance]
+        return self.attention_biases[None, :, distance]
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend within windows (N, window * window, C)."""
