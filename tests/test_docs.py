@@ -1,0 +1,50 @@
+"""What the documentation shows runs, and what it tabulates is what the code says."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from napari_mobilesam import EverythingSettings
+from napari_mobilesam.zoo.catalog import list_cards
+
+ROOT = Path(__file__).parents[1]
+
+
+def page(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/tour.md"])
+def test_the_python_of_a_page_runs_from_top_to_bottom(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```", page(name), re.MULTILINE | re.DOTALL)
+    namespace = {}
+    for block in blocks:
+        exec(compile(block, name, "exec"), namespace)
+    assert len(namespace["found"]) > 0
+    assert (tmp_path / "labels.tif").is_file()
+    assert capsys.readouterr().out
+
+
+def test_the_table_of_models_is_that_of_the_zoo():
+    rows = re.findall(
+        r"^\| `(\w+)` \|.*\| (\d+) \| (\S+) \|$", page("docs/models.md"), re.MULTILINE
+    )
+    cards = [(card.name, str(card.input_size), card.licence) for card in list_cards()]
+    assert sorted(rows) == sorted(cards)
+
+
+def test_the_notice_names_every_model_that_is_fetched():
+    names = set(re.findall(r"\w+", page("NOTICE")))
+    assert {card.name for card in list_cards() if not card.is_bundled} <= names
+
+
+def test_the_table_of_parameters_is_that_of_the_settings():
+    section = page("docs/everything.md").split("## Parameters")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| `?([^|`]+)`? \|", section, re.MULTILINE)
+    documented = {name: default.strip().strip('"') for name, default in rows}
+    fields = EverythingSettings.model_fields
+    assert {name: documented.get(name) for name in fields} == {
+        name: str(field.default) for name, field in fields.items()
+    }
