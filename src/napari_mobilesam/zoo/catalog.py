@@ -30,7 +30,9 @@ MICRO_DETECTOR = WeightFile(
     sha256="1fbbb6c6c1821161bc80d65cb8cb88ffcbe4cdba72b22486b1153ccb2fd01b64",
     size=6_076_054,
 )
-MICRO_EVERYTHING = EverythingSettings(confidence=0.3, nms_iou=0.5, image_size=None)
+MICRO_EVERYTHING = EverythingSettings(
+    confidence=0.3, nms_iou=0.7, image_size=None, min_area=10, max_overlap=0.5
+)
 """What suits the bundled detector, and so every model that has none of its own."""
 
 _MOBILE_SAM_V2 = "https://huggingface.co/RogerQi/MobileSAMV2/resolve/main"
