@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from napari_mobilesam.core.errors import CheckpointError, DownloadError
+from napari_mobilesam.models.detector import import_ultralytics
 from napari_mobilesam.models.sam import build_sam
 from napari_mobilesam.zoo.card import Local, WeightFile
 from napari_mobilesam.zoo.catalog import BUNDLED_WEIGHTS, MICRO_DECODER, get_card
@@ -138,6 +139,23 @@ def test_missing_and_unexpected_parameters_are_named(tmp_path, micro_weights):
         load_sam(of_file(tmp_path / "x.safetensors"))
     assert "1 missing parameter (mask_decoder.iou_token.weight)" in str(caught.value)
     assert "1 unexpected parameter (mask_decoder.extra)" in str(caught.value)
+
+
+def test_detector_trained_with_masks_gives_its_boxes(tmp_path):
+    import_ultralytics()
+    from ultralytics.nn.tasks import SegmentationModel
+
+    trained = SegmentationModel("yolov8n-seg.yaml", nc=1, verbose=False).eval()
+    path = tmp_path / "seg.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in trained.state_dict().items()}, path)
+    card = get_card("micro")
+    file = WeightFile("detector", path.name, Local(path))
+    detector = load_detector(replace(card, files=(*card.files[:-1], file)))
+    image = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        boxes, expected = detector(image)[0], trained(image)[0]
+    expected = expected[0] if isinstance(expected, tuple) else expected
+    torch.testing.assert_close(boxes, expected[:, :5])
 
 
 def test_detector_of_another_size():
