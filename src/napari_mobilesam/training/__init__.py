@@ -1,0 +1,1 @@
+"""Training: synthetic scenes, prompted crops, and encoders taught through the frozen decoder."""
