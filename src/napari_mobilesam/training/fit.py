@@ -1,0 +1,338 @@
+"""The training loop that every way of teaching an encoder shares, and what it keeps on disk."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol, Self, TypeVar, cast
+
+import torch
+from pydantic import Field, model_validator
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+
+from napari_mobilesam.core.errors import CheckpointError
+from napari_mobilesam.core.settings import Fraction, Settings
+from napari_mobilesam.models.sam import ImageEncoder, Sam
+
+Validate = Callable[[Sam], dict[str, float]]
+"""Scores a model; its value for "score" decides which encoder is kept as the best."""
+
+Batch = TypeVar("Batch")
+Batch_co = TypeVar("Batch_co", covariant=True)
+
+Losses = Callable[[int, Batch], Iterable[Tensor]]
+"""Losses of one step, one after the other, so that each can be freed before the next."""
+
+
+class StepData(Protocol[Batch_co]):
+    """Training data as a pure function of the step, which is what makes a resume exact."""
+
+    def __getitem__(self, step: int) -> Batch_co: ...
+
+
+class FitSettings(Settings):
+    """How an encoder is trained, whatever teaches it."""
+
+    steps: int = Field(
+        10_000, ge=1, title="Steps", description="The run ends after so many optimiser steps."
+    )
+    seconds: float | None = Field(
+        None, gt=0, title="Seconds", description="The run ends after so long, if that is sooner."
+    )
+    learning_rate: float = Field(
+        2e-4, gt=0, title="Learning rate", description="Its greatest value, after the warm-up."
+    )
+    final_rate: Fraction = Field(
+        0.02, title="Final rate", description="Share of the learning rate that the cosine leaves."
+    )
+    warmup_steps: int = Field(
+        50, ge=0, title="Warm-up", description="Steps of linearly growing learning rate."
+    )
+    weight_decay: float = Field(
+        0.01, ge=0, title="Weight decay", description="AdamW's, on matrices and kernels only."
+    )
+    max_gradient: float = Field(
+        1.0, gt=0, title="Gradient norm", description="Longer gradients are shortened to this."
+    )
+    average_decay: float = Field(
+        0.995,
+        ge=0,
+        lt=1,
+        title="Averaging",
+        description="Decay a step of the averaged weights, which are the result.",
+    )
+    bfloat16: bool = Field(
+        False, title="Mixed precision", description="Compute in bfloat16 where torch deems it safe."
+    )
+    checkpoint_seconds: float = Field(
+        300, ge=0, title="Checkpoint interval", description="Seconds between checkpoints."
+    )
+    validation_seconds: float = Field(
+        1200, ge=0, title="Validation interval", description="Seconds between validations."
+    )
+
+    @model_validator(mode="after")
+    def _warm_up_ends(self) -> Self:
+        if self.warmup_steps >= self.steps:
+            raise ValueError("warmup_steps must be less than steps")
+        return self
+
+
+def fit(
+    sam: Sam,
+    data: StepData[Batch],
+    losses: Losses[Batch],
+    settings: FitSettings,
+    folder: Path,
+    *,
+    validate: Validate | None = None,
+    workers: int = 0,
+) -> None:
+    """Train the image encoder of a model, and nothing else of it.
+
+    A run goes on from the checkpoint in its folder. It writes ``checkpoint.pt``; ``log.jsonl``,
+    a line for each step and validation; ``encoder.safetensors``, the weights averaged over steps,
+    with every checkpoint; and ``best.safetensors``, those of the best validation. Batch
+    normalisation keeps its statistics, so that a step of one large image is as good as one of
+    many small images.
+
+    Parameters
+    ----------
+    sam : Sam
+        The model; at the end its encoder holds the averaged weights.
+    data : StepData
+        Gives the batch of a step.
+    losses : callable
+        Gives the losses of a step and its batch; their mean is minimised.
+    settings : FitSettings
+        How to train.
+    folder : Path
+        Where the run is kept; made if need be.
+    validate : callable, optional
+        Scores the averaged model now and then.
+    workers : int
+        Processes that draw batches; 0 draws them in this one.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder holds a checkpoint of another architecture.
+    """
+    sam.eval().requires_grad_(False)
+    encoder = sam.image_encoder.requires_grad_(True)
+    average = AveragedModel(encoder, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay))
+    optimizer = torch.optim.AdamW(_parameter_groups(encoder, settings), settings.learning_rate)
+    run = Run(folder, encoder, average, optimizer)
+
+    for step, batch in _batches(data, run.step, settings.steps, workers):
+        progress = _progress(settings, step, run.elapsed())
+        if progress >= 1:
+            break
+        rate = settings.learning_rate * _schedule(settings, step, progress)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+
+        loss = _accumulate(encoder, losses(step, batch))
+        norm = nn.utils.clip_grad_norm_(encoder.parameters(), settings.max_gradient)
+        if torch.isfinite(norm):
+            optimizer.step()
+            average.update_parameters(encoder)
+        optimizer.zero_grad()
+
+        run.step = step + 1
+        run.log({"step": step, "loss": loss, "gradient": float(norm), "rate": rate})
+        if validate is not None and run.is_due("validation", settings.validation_seconds):
+            run.validate(sam, validate)
+        if run.is_due("checkpoint", settings.checkpoint_seconds):
+            run.save()
+
+    if validate is not None:
+        run.validate(sam, validate)
+    run.save()
+    encoder.load_state_dict(average.module.state_dict())
+
+
+def save_encoder(encoder: nn.Module, path: Path, metadata: dict[str, str]) -> None:
+    """Write an encoder in half precision, under MobileSAM's parameter names.
+
+    Parameters
+    ----------
+    encoder : Module
+        An image encoder.
+    path : Path
+        The safetensors file, replaced as a whole.
+    metadata : dict of str
+        Origin, licence and the like, for the file's header.
+    """
+    tensors = {
+        f"image_encoder.{name}": (value.half() if value.is_floating_point() else value).cpu()
+        for name, value in encoder.state_dict().items()
+    }
+    partial = path.with_suffix(".partial")
+    save_file({name: value.contiguous() for name, value in tensors.items()}, partial, metadata)
+    partial.replace(path)
+
+
+class Run:
+    """What a run keeps in its folder, and a clock that goes on when the run is resumed.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if need be. If it holds a checkpoint, encoder, average and optimizer get its state.
+    encoder, average, optimizer
+        What is being trained.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder holds a checkpoint of another architecture.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        encoder: ImageEncoder,
+        average: AveragedModel,
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
+        self.step = 0
+        self._folder = folder
+        self._encoder, self._average, self._optimizer = encoder, average, optimizer
+        self._best = -math.inf
+        self._began = time.monotonic()
+        self._done = {"checkpoint": 0.0, "validation": 0.0}
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._checkpoint.exists():
+            self._resume()
+
+    def elapsed(self) -> float:
+        """Seconds of training, those before a resume included."""
+        return time.monotonic() - self._began
+
+    def is_due(self, what: str, interval: float) -> bool:
+        """Whether ``interval`` seconds have passed since this was last true."""
+        now = self.elapsed()
+        if now - self._done[what] < interval:
+            return False
+        self._done[what] = now
+        return True
+
+    def log(self, entry: dict[str, Any]) -> None:
+        """Append a line to the log."""
+        line = json.dumps(entry | {"seconds": round(self.elapsed(), 1)})
+        with self._log.open("a") as file:
+            file.write(line + "\n")
+
+    def validate(self, sam: Sam, validate: Validate) -> None:
+        """Score the averaged encoder, and keep it if it is the best so far."""
+        sam.image_encoder = cast(ImageEncoder, self._average.module)
+        with torch.no_grad():
+            scores = validate(sam)
+        sam.image_encoder = self._encoder
+        self.log({"step": self.step - 1, "validation": scores})
+        if scores["score"] > self._best:
+            self._best = scores["score"]
+            self._save_average("best")
+
+    def save(self) -> None:
+        """Write the checkpoint, complete or not at all, and the averaged encoder."""
+        state = {
+            "encoder": self._encoder.state_dict(),
+            "average": self._average.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "step": self.step,
+            "best": self._best,
+            "elapsed": self.elapsed(),
+            "done": self._done,
+        }
+        partial = self._checkpoint.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self._checkpoint)
+        self._save_average("encoder")
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self._folder / "checkpoint.pt"
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "log.jsonl"
+
+    def _save_average(self, name: str) -> None:
+        path = self._folder / f"{name}.safetensors"
+        save_encoder(self._average.module, path, {"step": str(self.step)})
+
+    def _resume(self) -> None:
+        """Take up the checkpoint; the log forgets what came after it."""
+        state = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
+        try:
+            self._encoder.load_state_dict(state["encoder"])
+            self._average.load_state_dict(state["average"])
+            self._optimizer.load_state_dict(state["optimizer"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self._checkpoint} cannot be resumed",
+                expected="a checkpoint of the same architecture",
+                remedy="Choose an empty folder to start a new run.",
+            ) from error
+        self.step, self._best, self._done = state["step"], state["best"], state["done"]
+        self._began -= state["elapsed"]
+        lines = self._log.read_text().splitlines()
+        kept = [line for line in lines if json.loads(line)["step"] < self.step]
+        self._log.write_text("".join(line + "\n" for line in kept))
+
+
+def _accumulate(encoder: nn.Module, losses: Iterable[Tensor]) -> float:
+    """Leave the gradient of the losses' mean in the encoder, and return that mean."""
+    values = []
+    for loss in losses:
+        loss.backward()
+        values.append(float(loss.detach()))
+    for parameter in encoder.parameters():
+        if parameter.grad is not None:
+            parameter.grad /= len(values)
+    return sum(values) / len(values)
+
+
+def _parameter_groups(encoder: nn.Module, settings: FitSettings) -> list[dict[str, Any]]:
+    parameters = list(encoder.parameters())
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _progress(settings: FitSettings, step: int, elapsed: float) -> float:
+    """How much of the run is over, by steps or by the clock, whichever is further."""
+    by_clock = elapsed / settings.seconds if settings.seconds is not None else 0.0
+    return max(step / settings.steps, by_clock)
+
+
+def _schedule(settings: FitSettings, step: int, progress: float) -> float:
+    """Share of the learning rate: linear warm-up, then half a cosine down to the final rate."""
+    warmup = min(1.0, (step + 1) / (settings.warmup_steps + 1))
+    cosine = 0.5 * (1 + math.cos(math.pi * progress))
+    return warmup * (settings.final_rate + (1 - settings.final_rate) * cosine)
+
+
+def _batches(
+    data: StepData[Batch], first: int, last: int, workers: int
+) -> Iterator[tuple[int, Batch]]:
+    steps = range(first, last)
+    loader: DataLoader[Batch] = DataLoader(
+        data,  # type: ignore[arg-type]  # a dataset by its protocol, not by inheritance
+        batch_size=None,
+        sampler=steps,
+        num_workers=workers,
+        collate_fn=_unchanged,
+    )
+    return zip(steps, loader, strict=True)
+
+
+def _unchanged(batch: Batch) -> Batch:
+    return batch
