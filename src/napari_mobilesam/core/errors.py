@@ -23,7 +23,11 @@ class MobileSAMError(Exception):
         self.expected = expected
         self.got = got
         self.remedy = remedy
-        super().__init__(problem, expected, got, remedy)
+        super().__init__(problem)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel between processes with all parts."""
+        return type(self), (self.problem,), vars(self)
 
     def __str__(self) -> str:
         message = self.problem

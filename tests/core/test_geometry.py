@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from napari_mobilesam.core.geometry import InputFrame, clip_box
+
+
+@pytest.mark.parametrize(
+    ("plane", "resized"),
+    [((100, 200), (512, 1024)), ((1024, 1024), (1024, 1024)), ((1, 10_000), (1, 1024))],
+)
+def test_longest_side_fills_the_input(plane, resized):
+    assert InputFrame(plane, 1024).resized_shape == resized
+
+
+def test_points_swap_axes_and_scale():
+    frame = InputFrame((100, 200), 1024)
+    np.testing.assert_allclose(frame.points_to_input([(10, 150)]), [(768, 51.2)])
+
+
+def test_boxes_there_and_back():
+    frame = InputFrame((333, 217), 512)
+    boxes = np.array([[3, 7, 100, 90.5], [0, 0, 333, 217]])
+    there = frame.boxes_to_input(boxes)
+    np.testing.assert_allclose(there[1], [0, 0, *frame.resized_shape[::-1]])
+    np.testing.assert_allclose(frame.boxes_from_input(there), boxes)
+
+
+def test_logits_may_have_the_inputs_resolution():
+    frame = InputFrame((50, 50), 256, logits_stride=1)
+    assert frame.logits_size == 256
+    assert frame.rows.weights.shape == (50, 256)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 300), (2000, 900)])
+def test_weights_are_averages_in_order(shape):
+    rows = InputFrame(shape, 256).rows
+    np.testing.assert_allclose(rows.weights.sum(axis=1), 1, rtol=1e-5)
+    assert (np.diff(rows.first) >= 0).all()
+    assert (np.diff(rows.last) >= 0).all()
+
+
+def test_clip_box_covers_what_is_inside():
+    assert clip_box((-3.2, 4.6, 9.1, 80), (12, 20)) == (0, 4, 10, 20)

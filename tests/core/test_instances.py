@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_mobilesam.core.instances import Candidates, measure, resolve
+from napari_mobilesam.core.masks import CroppedMask
+from napari_mobilesam.core.settings import FilterSettings
+
+SHAPE = (20, 30)
+
+
+def candidates_of(boxes, scores=None, stability=None):
+    masks = tuple(
+        CroppedMask(y0, x0, np.ones((y1 - y0, x1 - x0), bool)) for y0, x0, y1, x1 in boxes
+    )
+    count = len(masks)
+    return Candidates(
+        masks,
+        np.asarray(np.linspace(0.9, 0.1, count) if scores is None else scores, np.float32),
+        np.asarray(np.ones(count) if stability is None else stability, np.float32),
+        np.asarray(boxes, np.float64).reshape(-1, 4),
+        np.ones(count, np.float32),
+        SHAPE,
+    )
+
+
+def test_the_better_score_wins_an_overlap():
+    found = resolve(candidates_of([(0, 0, 4, 4), (2, 2, 8, 8)], scores=[0.3, 0.8]))
+    assert found.labels[3, 3] == 1
+    assert found.labels[0, 0] == 2
+    np.testing.assert_array_equal(found.boxes, [(2, 2, 8, 8), (0, 0, 4, 4)])
+    np.testing.assert_allclose(found.scores, [0.8, 0.3])
+    assert found.table["area"].tolist() == [36, 12]
+    assert [mask.area for mask in found.masks] == [36, 16]
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({"min_score": 0.5}, [0.9, 0.6]),
+        ({"min_stability": 0.5}, [0.9, 0.2]),
+        ({"min_area": 12}, [0.9]),
+        ({"max_area": 10}, [0.2]),
+        ({"max_overlap": 0.1}, [0.9, 0.2]),
+    ],
+)
+def test_filters(changes, kept):
+    candidates = candidates_of(
+        [(0, 0, 4, 4), (2, 2, 6, 5), (10, 10, 13, 13)],
+        scores=[0.9, 0.6, 0.2],
+        stability=[0.9, 0.4, 0.9],
+    )
+    np.testing.assert_allclose(
+        resolve(candidates, FilterSettings(**changes)).scores, kept, rtol=1e-6
+    )
+
+
+def test_area_is_what_is_left_to_see():
+    boxes = [(0, 0, 5, 5), (0, 0, 5, 6)]
+    assert len(resolve(candidates_of(boxes), FilterSettings(min_area=5))) == 2
+    assert len(resolve(candidates_of(boxes), FilterSettings(min_area=6))) == 1
+
+
+@pytest.mark.parametrize("boxes", [[], [(3, 3, 3, 3)]])
+def test_nothing_found_is_an_empty_result_of_the_usual_form(boxes):
+    found, usual = resolve(candidates_of(boxes)), resolve(candidates_of([(0, 0, 3, 3)]))
+    assert not found.labels.any()
+    assert len(found) == len(found.table) == 0
+    assert found.boxes.shape == (0, 4)
+    assert list(found.table.columns) == list(usual.table.columns)
+
+
+def test_tiny_instances_are_measured_without_warnings():
+    found = resolve(candidates_of([(0, 0, 1, 1), (5, 5, 6, 9)]), intensity=np.ones(SHAPE))
+    assert np.isfinite(found.table.to_numpy(dtype=float)).all()
+
+
+def test_intensity_has_a_column_a_channel():
+    labels = np.zeros(SHAPE, np.int32)
+    labels[2:4, 2:4] = 3
+    grey = np.arange(600, dtype=np.uint16).reshape(SHAPE)
+    colour = np.stack([grey, 2 * grey, 0 * grey], axis=-1)
+    mean = grey[2:4, 2:4].mean()
+    assert measure(labels, grey)["mean_intensity"].tolist() == [mean]
+    assert measure(labels, grey[..., np.newaxis])["mean_intensity"].tolist() == [mean]
+    columns = [f"mean_intensity_{i}" for i in range(3)]
+    assert measure(labels, colour)[columns].to_numpy().tolist() == [[mean, 2 * mean, 0]]
+
+
+@st.composite
+def any_candidates(draw):
+    count = draw(st.integers(0, 12))
+    rng = np.random.default_rng(draw(st.integers(0, 10_000)))
+    corner = rng.integers(0, (15, 25), (count, 2))
+    size = rng.integers(0, 6, (count, 2))
+    boxes = np.concatenate([corner, np.minimum(corner + size, SHAPE)], axis=1)
+    return candidates_of(boxes, scores=rng.random(count), stability=rng.random(count))
+
+
+@settings(max_examples=60, deadline=None)
+@given(any_candidates(), st.integers(1, 6), st.floats(0, 1), st.floats(0, 1))
+def test_labels_table_and_masks_always_agree(candidates, min_area, max_overlap, min_score):
+    chosen = FilterSettings(min_area=min_area, max_overlap=max_overlap, min_score=min_score)
+    found = resolve(candidates, chosen)
+    numbers = list(range(1, len(found) + 1))
+    assert np.unique(found.labels[found.labels > 0]).tolist() == numbers
+    assert found.table["label"].tolist() == numbers
+    assert (np.diff(found.scores) <= 0).all()
+    assert (found.scores >= np.float32(min_score)).all()
+    for row, mask in zip(found.table.itertuples(), found.masks, strict=True):
+        visible = found.labels == row.label
+        assert row.area == np.count_nonzero(visible) >= min_area
+        assert not (visible & ~mask.to_array(SHAPE)).any()
+        assert visible[row.y0 : row.y1, row.x0 : row.x1].sum() == row.area

@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import interpolate
+
+from napari_mobilesam.core.geometry import InputFrame
+from napari_mobilesam.core.masks import CroppedMask, MaskBatch
+
+SHAPES = [(1, 1), (1, 400), (300, 2), (37, 53), (128, 128), (200, 90), (600, 900)]
+
+
+def smooth_logits(seed, count, side):
+    coarse = torch.randn(count, 1, 5, 5, generator=torch.Generator().manual_seed(seed)) * 3
+    return interpolate(coarse, (side, side), mode="bicubic")[:, 0].numpy()
+
+
+def batch_of(plane_shape, count=2, input_size=128, seed=0):
+    frame = InputFrame(plane_shape, input_size)
+    logits = smooth_logits(seed, count, frame.logits_size)
+    return MaskBatch(logits, np.linspace(0.9, 0.5, count, dtype=np.float32), frame)
+
+
+def as_sam_does(batch):
+    """Resize to the input, cut off the padding, resize to the plane."""
+    frame = batch.frame
+    size = (frame.input_size, frame.input_size)
+    large = interpolate(torch.from_numpy(batch.low_res_logits)[None], size, mode="bilinear")
+    rows, columns = frame.resized_shape
+    return interpolate(large[..., :rows, :columns], frame.plane_shape, mode="bilinear")[0].numpy()
+
+
+@pytest.mark.parametrize("plane_shape", SHAPES)
+def test_logits_are_those_of_sams_two_resizings(plane_shape):
+    batch = batch_of(plane_shape)
+    expected = as_sam_does(batch)
+    for index in range(len(batch)):
+        np.testing.assert_allclose(batch.logits(index), expected[index], atol=1e-4)
+    np.testing.assert_array_equal(batch.to_array(), [batch.logits(i) > 0 for i in range(2)])
+
+
+def test_a_window_is_a_cut_of_the_whole():
+    batch = batch_of((90, 140))
+    np.testing.assert_allclose(
+        batch.logits(1, (13, 20, 60, 21)), batch.logits(1)[13:60, 20:21], atol=1e-5
+    )
+    assert batch.logits(0, (5, 5, 5, 9)).shape == (0, 4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    height=st.integers(1, 150),
+    width=st.integers(1, 150),
+    seed=st.integers(0, 1000),
+    threshold=st.floats(-2, 2),
+)
+def test_support_cuts_nothing_off(height, width, seed, threshold):
+    batch = batch_of((height, width), count=1, input_size=64, seed=seed)
+    above = batch.logits(0) > threshold + 1e-4
+    y0, x0, y1, x1 = batch.support(0, threshold)
+    above[y0:y1, x0:x1] = False
+    assert not above.any()
+
+
+def test_stability_is_the_iou_of_two_thresholds():
+    batch = batch_of((70, 70))
+    mask, stability = batch.crop_with_stability(0)
+    logits = batch.logits(0)
+    assert stability == pytest.approx((logits > 1).sum() / (logits > -1).sum())
+    np.testing.assert_array_equal(mask.to_array((70, 70)), logits > 0)
+
+
+def test_empty_masks_have_no_pixels_and_no_stability():
+    batch = batch_of((40, 60))
+    empty = MaskBatch(np.full_like(batch.low_res_logits, -9), batch.scores, batch.frame)
+    mask, stability = empty.crop_with_stability(0)
+    assert mask.area == 0
+    assert mask.pixels.shape == (0, 0)
+    assert stability == 0.0
+    assert not empty.to_array().any()
+
+
+def test_within_limits_a_mask_to_a_window():
+    batch = batch_of((80, 80))
+    window = (10, 20, 50, 60)
+    expected = np.zeros((80, 80), bool)
+    expected[10:50, 20:60] = batch.to_array()[0, 10:50, 20:60]
+    np.testing.assert_array_equal(batch.crop(0, window).to_array((80, 80)), expected)
+
+
+def test_choosing_masks_keeps_their_scores():
+    batch = batch_of((30, 30), count=5)
+    assert len(batch[1]) == 1
+    np.testing.assert_array_equal(batch[np.array([3, 1])].scores, batch.scores[[3, 1]])
+    np.testing.assert_array_equal(batch[1:3].low_res_logits, batch.low_res_logits[1:3])
+
+
+def test_trim_finds_the_bounding_box():
+    pixels = np.zeros((6, 7), bool)
+    pixels[2, 3] = pixels[4, 5] = True
+    mask = CroppedMask(10, 20, pixels).trim()
+    assert mask.box == (12, 23, 15, 26)
+    assert mask.area == 2
+    np.testing.assert_array_equal(mask.trim().pixels, mask.pixels)

@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+
+from napari_mobilesam.core.errors import ImageError, SettingsError
+from napari_mobilesam.core.planes import select_channels, to_rgb8
+
+RAMP = np.linspace(0, 1, 12 * 11).reshape(12, 11)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        (RAMP * 255).astype(np.uint8),
+        (RAMP * 4095).astype(np.uint16),
+        (RAMP * 65535 - 32768).astype(np.int16),
+        RAMP.astype(np.float16),
+        RAMP * 1e-9,
+        RAMP * 1e12 - 5e11,
+        np.broadcast_to(RAMP, (12, 11)),
+        RAMP[::-1, ::-1],
+    ],
+)
+def test_any_real_type_uses_the_whole_range(image):
+    rgb = to_rgb8(image)
+    assert rgb.shape == (12, 11, 3)
+    assert rgb.dtype == np.uint8
+    assert (rgb.min(), rgb.max()) == (0, 255)
+    assert (rgb == rgb[..., :1]).all()
+
+
+def test_percentiles_do_not_see_a_linear_change():
+    noise = np.random.default_rng(0).normal(size=(40, 40))
+    np.testing.assert_allclose(
+        to_rgb8(noise).astype(int), to_rgb8(37 * noise - 1000).astype(int), atol=1
+    )
+
+
+def test_bool_becomes_black_and_white():
+    np.testing.assert_array_equal(to_rgb8(RAMP > 0.5)[..., 0], np.where(RAMP > 0.5, 255, 0))
+
+
+def test_dtype_limits_leave_8_bits_alone():
+    image = np.random.default_rng(1).integers(0, 255, (9, 8, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(to_rgb8(image, "dtype"), image)
+    assert to_rgb8(np.full((2, 2), 0xFFFF, np.uint16), "dtype").min() == 255
+    assert to_rgb8(np.full((2, 2), 0.5), "dtype").max() == 128
+
+
+def test_given_limits_clip():
+    np.testing.assert_array_equal(
+        to_rgb8(np.array([[0, 10, 15, 20, 99]]), (10, 20))[0, :, 0], [0, 0, 128, 255, 255]
+    )
+
+
+@pytest.mark.parametrize("value", [0, 7, -3.5, np.nan, np.inf])
+def test_constant_planes_are_one_grey(value):
+    assert len(np.unique(to_rgb8(np.full((5, 5), value)))) == 1
+
+
+def test_what_is_not_finite_does_not_move_the_limits():
+    broken = RAMP.copy()
+    broken[0, :3] = np.nan, np.inf, -np.inf
+    rgb = to_rgb8(broken)
+    np.testing.assert_array_equal(rgb[0, :3, 0], [0, 255, 0])
+    assert len(np.unique(rgb)) > 100
+
+
+def test_a_few_bright_pixels_on_nothing_stay_visible():
+    sparse = np.zeros((200, 200))
+    sparse[100, 100] = 50
+    assert to_rgb8(sparse)[100, 100, 0] == 255
+
+
+def test_colour_keeps_its_balance_and_alpha_is_ignored():
+    rgba = np.zeros((4, 4, 4))
+    rgba[..., 0], rgba[0, 0, 1], rgba[..., 3] = 1.0, 0.5, 9.0
+    rgb = to_rgb8(rgba)
+    assert rgb[0, 0].tolist() == [255, 128, 0]
+
+
+def test_chosen_channels_are_stretched_one_by_one():
+    stack = np.stack([RAMP, 1000 * RAMP, RAMP, RAMP, -RAMP], axis=-1)
+    rgb = to_rgb8(stack, channels=(1, 0))
+    np.testing.assert_array_equal(rgb[..., 0], rgb[..., 1])
+    assert not rgb[..., 2].any()
+    np.testing.assert_array_equal(to_rgb8(stack, channels=[-1])[..., 0], to_rgb8(-RAMP)[..., 0])
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros(5),
+        np.zeros((2, 2, 2, 2)),
+        np.zeros((1, 1, 1, 1, 1)),
+        np.zeros((9, 9, 6)),
+        np.zeros((0, 4)),
+        np.zeros((3, 3), complex),
+        np.array([["a"]]),
+        np.zeros((4, 4, 2)),
+    ],
+)
+def test_what_is_no_plane_is_refused_with_a_reason(image):
+    with pytest.raises(ImageError) as caught:
+        select_channels(image)
+    assert caught.value.remedy or caught.value.got
+
+
+@pytest.mark.parametrize("channels", [(), (0, 1, 2, 3), (5,)])
+def test_channels_that_are_not_there(channels):
+    with pytest.raises(SettingsError, match="channel numbers from 0 to 4"):
+        to_rgb8(np.zeros((3, 3, 5)), channels=channels)
+
+
+@pytest.mark.parametrize("limits", [(5, 5), (9, 1), (np.nan, 1), "bright", (1, 2, 3), 4])
+def test_limits_that_make_no_sense(limits):
+    with pytest.raises(SettingsError, match="intensity limits"):
+        to_rgb8(RAMP, limits)
