@@ -1,0 +1,168 @@
+"""Label one image: read it, find its objects, write them. Imported only when there is work."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mobilesam.api import MobileSAM
+from napari_mobilesam.cli.prompts import ObjectPrompts, PromptSet, split_objects
+from napari_mobilesam.core.errors import FileFormatError, PromptError
+from napari_mobilesam.core.instances import Candidates, Instances, resolve
+from napari_mobilesam.core.masks import MaskBatch
+from napari_mobilesam.core.planes import select_channels
+from napari_mobilesam.core.settings import EverythingSettings, FilterSettings, Limits
+from napari_mobilesam.inference.encode import ImageEmbedding
+from napari_mobilesam.io.annotations import FORMATS, write_annotations
+from napari_mobilesam.io.images import read_image
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is done with every image; the command's options say it.
+
+    Parameters
+    ----------
+    output : Path
+        Folder to write to.
+    formats : tuple of str
+        Names in ``FORMATS``.
+    overwrite : bool
+        Whether existing files are replaced.
+    plane, channels, limits
+        How an image is read and shown to the network.
+    settings : EverythingSettings or FilterSettings
+        Those of everything mode find everything; mere filters, what the prompts name.
+    prompts : PromptSet or dict
+        Prompts for all images, or by their file names.
+    one_object : bool
+        Whether all prompts are about one object.
+    """
+
+    output: Path
+    formats: tuple[str, ...]
+    overwrite: bool
+    plane: tuple[int, ...] | None
+    channels: tuple[int, ...] | None
+    limits: Limits
+    settings: EverythingSettings | FilterSettings
+    prompts: PromptSet | dict[str, PromptSet]
+    one_object: bool
+
+    def outputs(self, image: Path) -> dict[str, Path]:
+        """Files to write for an image, by format."""
+        return {
+            name: self.output / f"{image.stem}.labels{FORMATS[name].extensions[0]}"
+            for name in self.formats
+        }
+
+
+def label_image(
+    sam: MobileSAM, task: Task, path: Path, report: Callable[[int, int], None]
+) -> Instances:
+    """Label an image and write what was found.
+
+    Raises
+    ------
+    MobileSAMError
+        If the image cannot be read or segmented, or a file exists or cannot be written.
+    """
+    outputs = task.outputs(path)
+    existing = [output for output in outputs.values() if output.exists()]
+    if existing and not task.overwrite:
+        raise FileFormatError(
+            f"{existing[0]} exists", remedy="Choose another folder, or replace it by --overwrite."
+        )
+    image = read_image(path, plane=task.plane)
+    found = _segment(sam, task, path, image.pixels, report)
+    for name, output in outputs.items():
+        write_annotations(
+            output,
+            found.labels,
+            format=name,
+            table=found.table,
+            image_name=path.name,
+            metadata={"model": sam.card.name, "input_size": sam.input_size},
+            pixel_size_um=image.pixel_size_um,
+        )
+    return found
+
+
+def _segment(
+    sam: MobileSAM,
+    task: Task,
+    path: Path,
+    pixels: NDArray[np.generic],
+    report: Callable[[int, int], None],
+) -> Instances:
+    if isinstance(task.settings, EverythingSettings):
+        return sam.everything(
+            pixels,
+            settings=task.settings,
+            limits=task.limits,
+            channels=task.channels,
+            progress=report,
+        )
+    objects = split_objects(_prompts_of(task, path), one_object=task.one_object)
+    embedding = sam.embed(pixels, limits=task.limits, channels=task.channels)
+    intensity = select_channels(pixels, task.channels)
+    return as_instances(decode(sam, embedding, objects), objects, intensity, task.settings)
+
+
+def _prompts_of(task: Task, path: Path) -> PromptSet:
+    if isinstance(task.prompts, PromptSet):
+        return task.prompts
+    prompts = task.prompts.get(path.name)
+    if prompts is None:
+        raise PromptError(
+            "the file of prompts has none for this image",
+            expected=f"an entry {path.name!r}",
+            got=", ".join(task.prompts) or "no entry",
+        )
+    return prompts
+
+
+def decode(
+    sam: MobileSAM, embedding: ImageEmbedding, objects: list[ObjectPrompts]
+) -> list[MaskBatch]:
+    """Decode objects to a batch of masks each, the best first; mere boxes go through together."""
+    if not any(len(prompts.points) for prompts in objects):
+        boxes = sam.predict_boxes(embedding, [prompts.proposal for prompts in objects])
+        return [boxes[i] for i in range(len(boxes))]
+    return [
+        sam.predict(
+            embedding,
+            points=prompts.points,
+            point_labels=prompts.labels,
+            box=prompts.box,
+            multimask=prompts.box is None,
+        )
+        for prompts in objects
+    ]
+
+
+def as_instances(
+    batches: list[MaskBatch],
+    objects: list[ObjectPrompts],
+    intensity: NDArray[np.generic],
+    settings: FilterSettings,
+) -> Instances:
+    """Make a label image and a table of decoded objects.
+
+    The table's column ``prompt`` counts the objects from 1 as they were given.
+    """
+    crops = [batch.crop_with_stability(0) for batch in batches]
+    candidates = Candidates(
+        tuple(mask for mask, _ in crops),
+        np.array([batch.scores[0] for batch in batches], dtype=np.float32),
+        np.array([stability for _, stability in crops], dtype=np.float32),
+        np.array([prompts.proposal for prompts in objects]),
+        np.ones(len(objects), dtype=np.float32),
+        batches[0].frame.plane_shape,
+    )
+    found = resolve(candidates, settings, intensity)
+    numbers = {id(mask): number for number, mask in enumerate(candidates.masks, start=1)}
+    table = found.table.assign(prompt=[numbers[id(mask)] for mask in found.masks])
+    return replace(found, table=table)

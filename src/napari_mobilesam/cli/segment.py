@@ -1,0 +1,238 @@
+"""``napari-mobilesam segment``: label images, from prompts or everything in them."""
+
+import time
+from collections import Counter
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from napari_mobilesam.cli.console import bars, err, note, out, show_error
+from napari_mobilesam.cli.models import fetch_files
+from napari_mobilesam.cli.options import (
+    Device,
+    Model,
+    intensity_limits,
+    output_folder,
+    settings_options,
+    whole_numbers,
+)
+from napari_mobilesam.cli.prompts import FORM, PromptSet, parse_prompts, read_prompts
+from napari_mobilesam.core.errors import MobileSAMError
+from napari_mobilesam.core.settings import (
+    DetectorSettings,
+    EverythingSettings,
+    FilterSettings,
+    GridSettings,
+    Settings,
+)
+from napari_mobilesam.zoo.catalog import get_card
+
+if TYPE_CHECKING:  # torch stays out of the command's help
+    from napari_mobilesam.api import MobileSAM
+    from napari_mobilesam.cli.labelling import Task
+
+PROMPTS, READING, WRITING = "What to find", "How images are read", "What is written"
+SETTINGS: dict[type[Settings], str] = {
+    FilterSettings: "Which objects are kept",
+    DetectorSettings: "Everything mode: detector",
+    GridSettings: "Everything mode: grid of points",
+    EverythingSettings: "Everything mode",
+}
+
+
+class Format(StrEnum):
+    """Names in ``io.annotations.FORMATS``, which would load half of scipy for the help."""
+
+    TIFF = "tiff"
+    COCO = "coco"
+    GEOJSON = "geojson"
+    ROI = "roi"
+    YOLO = "yolo"
+    CSV = "csv"
+
+
+@settings_options(SETTINGS)
+def segment(
+    ctx: typer.Context,
+    images: Annotated[list[Path], typer.Argument(help="TIFF, PNG, JPEG, BMP or .npy files.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder to write to.", rich_help_panel=WRITING)
+    ],
+    model: Model = "micro",
+    device: Device = "auto",
+    input_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Side of the encoder's input in pixels, a multiple of 64 up to 1024; "
+            "the model's own if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--everything",
+            help="Find every object; the default without prompts.",
+            rich_help_panel=PROMPTS,
+        ),
+    ] = False,
+    points: Annotated[
+        str | None,
+        typer.Option(
+            metavar="Y,X[,LABEL];...",
+            help="Points in pixels, (0, 0) at the top left. Each with label 1 (or none) is on an "
+            "object of its own; those with label 0 are beside all objects.",
+            rich_help_panel=PROMPTS,
+            show_default=False,
+        ),
+    ] = None,
+    boxes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="Y0,X0,Y1,X1;...",
+            help="Boxes in pixels, each around an object of its own.",
+            rich_help_panel=PROMPTS,
+            show_default=False,
+        ),
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help=escape(f"JSON file: {FORM}, or one such entry for each image's file name."),
+            rich_help_panel=PROMPTS,
+            show_default=False,
+        ),
+    ] = None,
+    one_object: Annotated[
+        bool,
+        typer.Option(
+            "--one-object",
+            help="All points, and a box at most, are about one object.",
+            rich_help_panel=PROMPTS,
+        ),
+    ] = False,
+    plane: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,...",
+            help="Plane of a stack: one number from 0 for each of its axes.",
+            rich_help_panel=READING,
+            show_default=False,
+        ),
+    ] = None,
+    channels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,...",
+            help="One to three channels from 0, shown as grey, red and green, or RGB.",
+            rich_help_panel=READING,
+            show_default=False,
+        ),
+    ] = None,
+    limits: Annotated[
+        str,
+        typer.Option(
+            metavar="LIMITS",
+            help="Intensities shown as black and white: percentile, dtype (the range of the "
+            "type) or LOW,HIGH.",
+            rich_help_panel=READING,
+        ),
+    ] = "percentile",
+    formats: Annotated[
+        list[Format],
+        typer.Option(
+            "--format",
+            "-f",
+            help="Can be given several times.",
+            rich_help_panel=WRITING,
+        ),
+    ] = [Format.TIFF, Format.CSV],  # noqa: B006
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=WRITING),
+    ] = False,
+    *,
+    changes: dict[str, object],
+) -> None:
+    """Label the objects in images: at points, in boxes, or all of them.
+
+    Settings of everything mode that are not given are those that the model recommends.
+
+    An image that fails is named, and the others are still done; the exit code is then 1.
+    """
+    _refuse_clashes(images)
+    given = _choose_prompts(everything, points, boxes, prompts)
+    chosen_plane = None if plane is None else whole_numbers(plane, "--plane")
+    chosen_channels = None if channels is None else whole_numbers(channels, "--channels")
+    chosen_limits = intensity_limits(limits, "--limits")
+    card = get_card(model)
+    settings = (card.everything if given is None else FilterSettings()).changed(**changes)
+    folder = output_folder(output)
+    fetch_files(card)
+
+    from napari_mobilesam.api import load_model
+    from napari_mobilesam.cli.labelling import Task
+
+    task = Task(
+        output=folder,
+        formats=tuple(dict.fromkeys(formats)),
+        overwrite=overwrite,
+        plane=chosen_plane,
+        channels=chosen_channels,
+        limits=chosen_limits,
+        settings=settings,
+        prompts=PromptSet() if given is None else given,
+        one_object=one_object,
+    )
+    with err.status("Loading the model"):
+        sam = load_model(model, device=device, input_size=input_size)
+    _label_all(sam, task, images, debug=ctx.find_root().params["debug"])
+
+
+def _label_all(sam: "MobileSAM", task: "Task", images: list[Path], *, debug: bool) -> None:
+    """Label one image after the other; one that fails is reported and passed over."""
+    from napari_mobilesam.cli.labelling import label_image
+
+    table = Table("image", "objects", "seconds", box=None, padding=(0, 2, 0, 0))
+    failed = 0
+    with bars() as progress, progress.bar("images") as report_images:
+        for number, path in enumerate(images):
+            report_images(number, len(images))
+            start = time.perf_counter()
+            try:
+                with progress.bar(path.name) as report:
+                    found = label_image(sam, task, path, report)
+            except (MobileSAMError, MemoryError) as error:
+                failed += 1
+                show_error(error, path.name)
+                if debug:
+                    err.print_exception()
+            else:
+                seconds = f"{time.perf_counter() - start:.1f}"
+                table.add_row(escape(path.name), str(len(found)), seconds)
+    if table.row_count:
+        out.print(table)
+        note(f"The results are in {task.output}.")
+    if failed:
+        note(f"{failed} of {len(images)} images failed.")
+        raise typer.Exit(1)
+
+
+def _choose_prompts(
+    everything: bool, points: str | None, boxes: str | None, prompts: Path | None
+) -> PromptSet | dict[str, PromptSet] | None:
+    if sum((everything, points is not None or boxes is not None, prompts is not None)) > 1:
+        raise typer.BadParameter("choose one of --everything, --points with --boxes, or --prompts")
+    return parse_prompts(points, boxes) if prompts is None else read_prompts(prompts)
+
+
+def _refuse_clashes(images: list[Path]) -> None:
+    """Refuse two images whose results would have the same name."""
+    for stem in (stem for stem, count in Counter(p.stem for p in images).items() if count > 1):
+        clashing = ", ".join(str(path) for path in images if path.stem == stem)
+        raise typer.BadParameter(f"the results of these would have one name: {clashing}")
