@@ -4,8 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 
 from napari_mobilesam import EverythingSettings
+from napari_mobilesam.cli.main import app
+from napari_mobilesam.io.annotations import FORMATS
 from napari_mobilesam.zoo.catalog import list_cards
 
 ROOT = Path(__file__).parents[1]
@@ -48,3 +51,24 @@ def test_the_table_of_parameters_is_that_of_the_settings():
     assert {name: documented.get(name) for name in fields} == {
         name: str(field.default) for name, field in fields.items()
     }
+
+
+def test_the_page_of_the_command_line_knows_every_command_and_no_other_option():
+    text = page("docs/command-line.md")
+    commands, options = _commands_and_options(typer.main.get_command(app))
+    assert {name for name in commands if name not in text} == set()
+    assert set(re.findall(r"--[a-z][a-z-]+", text)) - options == {"--help"}
+
+
+def test_the_table_of_formats_is_that_of_the_code():
+    rows = re.findall(r"^\| `(\w+)` \| `\.labels(\S+)` \|", page("docs/formats.md"), re.MULTILINE)
+    assert dict(rows) == {name: known.extensions[0] for name, known in FORMATS.items()}
+
+
+def _commands_and_options(command):
+    names, options = set(), {name for parameter in command.params for name in parameter.opts}
+    for name, child in getattr(command, "commands", {}).items():
+        below, more = _commands_and_options(child)
+        names |= below or {name}
+        options |= more
+    return names, options
