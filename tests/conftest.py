@@ -5,6 +5,14 @@ import socket
 
 import pytest
 
+import napari_mobilesam as mobilesam
+
+
+@pytest.fixture(scope="session")
+def micro():
+    """The bundled model, at its own input size."""
+    return mobilesam.load_model("micro", device="cpu")
+
 
 @pytest.fixture(autouse=True)
 def fresh_cache(tmp_path_factory, monkeypatch):

@@ -145,16 +145,18 @@ def test_grid_points_cover_the_plane_evenly():
     assert (grid_points((1, 3), 32) <= (0, 2)).all()
 
 
-@pytest.mark.parametrize("decode", ["boxes", "grid"])
-def test_work_can_be_cancelled(engine, embedding, decode):
+@pytest.mark.parametrize(
+    ("decode", "what"),
+    [
+        (decode_grid, GridSettings()),
+        (decode_proposals, Proposals(np.array([[0, 0, 9, 9.0]] * 9), np.ones(9, np.float32))),
+    ],
+)
+def test_work_can_be_cancelled(engine, embedding, decode, what):
     def stop(done, _total):
         if done:
             raise CancelledError("stopped")
 
     with pytest.raises(CancelledError):
-        if decode == "grid":
-            decode_grid(engine, embedding, GridSettings(), stop)
-        else:
-            boxes = Proposals(np.array([[0, 0, 9, 9.0]] * 9), np.ones(9, np.float32))
-            decode_proposals(engine, embedding, boxes, stop)
+        decode(engine, embedding, what, stop)
     assert engine.chunks == [engine.chunk_size]

@@ -1,0 +1,227 @@
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mobile_sam import SamPredictor, sam_model_registry
+from skimage import data
+
+import napari_mobilesam as mobilesam
+from napari_mobilesam.core.errors import (
+    CancelledError,
+    ImageError,
+    PromptError,
+    SettingsError,
+    UnknownModelError,
+)
+from napari_mobilesam.zoo.catalog import get_card
+from napari_mobilesam.zoo.export import export_model
+
+IMAGE = data.immunohistochemistry()[:300, :450]
+
+PROMPTS = {
+    "point": {"points": [(120, 200)]},
+    "points": {"points": [(120, 200), (10, 20), (290, 440)], "point_labels": [1, 0, 0]},
+    "box": {"box": (50, 60, 150, 180)},
+    "box and points": {"points": [(120, 200)], "box": (50.5, 60, 150, 280)},
+}
+
+
+@pytest.fixture(scope="module")
+def micro_1024():
+    return mobilesam.load_model("micro", device="cpu", input_size=1024)
+
+
+@pytest.fixture(scope="module")
+def embedding(micro_1024):
+    return micro_1024.embed(IMAGE, limits="dtype")
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """MobileSAM's own predictor with our weights and our image."""
+    path = tmp_path_factory.mktemp("reference") / "mobile_sam.pt"
+    export_model(get_card("micro"), path, "mobile_sam")
+    predictor = SamPredictor(sam_model_registry["vit_t"](checkpoint=str(path)).eval())
+    predictor.set_image(IMAGE)
+    return predictor
+
+
+def in_reference_order(points=(), point_labels=None, box=None, mask_input=None):
+    xy = np.array(points).reshape(-1, 2)[:, ::-1]
+    return {
+        "point_coords": xy if len(xy) else None,
+        "point_labels": np.array(point_labels or [1] * len(xy)) if len(xy) else None,
+        "box": None if box is None else np.array(box)[[1, 0, 3, 2]],
+        "mask_input": None if mask_input is None else mask_input[np.newaxis],
+    }
+
+
+@pytest.mark.parametrize("multimask", [True, False])
+@pytest.mark.parametrize("kind", PROMPTS)
+def test_masks_are_the_references_pixel_for_pixel(
+    micro_1024, embedding, reference, kind, multimask
+):
+    prompts = PROMPTS[kind]
+    for _ in range(2):  # the second time with the first one's logits
+        ours = micro_1024.predict(embedding, multimask=multimask, **prompts)
+        masks, scores, logits = reference.predict(
+            **in_reference_order(**prompts), multimask_output=multimask
+        )
+        order = np.argsort(-scores)
+        np.testing.assert_array_equal(ours.to_array(), masks[order])
+        np.testing.assert_allclose(ours.scores, scores[order], atol=1e-4)
+        np.testing.assert_allclose(ours.low_res_logits, logits[order], atol=1e-4)
+        prompts = prompts | {"mask_input": ours.low_res_logits[0]}
+
+
+def test_boxes_at_once_are_the_references_pixel_for_pixel(micro_1024, embedding, reference):
+    corner = np.random.default_rng(0).uniform(0, (250, 400), (9, 2))
+    boxes = np.concatenate([corner, corner + 45], axis=1)
+    input_boxes = torch.from_numpy(boxes[:, [1, 0, 3, 2]])
+    masks, scores, _ = reference.predict_torch(
+        point_coords=None,
+        point_labels=None,
+        boxes=reference.transform.apply_boxes_torch(input_boxes, IMAGE.shape[:2]).float(),
+        multimask_output=False,
+    )
+    ours = micro_1024.predict_boxes(embedding, boxes)
+    np.testing.assert_array_equal(ours.to_array(), masks[:, 0].numpy())
+    np.testing.assert_allclose(ours.scores, scores[:, 0].numpy(), atol=1e-4)
+
+
+def test_everything_finds_the_disks_of_an_image(micro):
+    image, centres = disks(3)
+    found = micro.everything(image)
+    assert len(found) == len(centres)
+    assert len({found.labels[y, x] for y, x in centres} - {0}) == len(centres)
+    assert found.table["mean_intensity"].between(100, 255).all()
+    assert (found.table["confidence"] >= micro.default_settings().confidence).all()
+
+
+def test_everything_from_a_grid(micro):
+    image, centres = disks(2)
+    reports = []
+    found = micro.everything(
+        image,
+        sampler="grid",
+        points_per_side=6,
+        grid_min_score=0.5,
+        grid_min_stability=0.5,
+        progress=lambda *report: reports.append(report),
+    )
+    assert all(found.labels[y, x] for y, x in centres)
+    assert (found.table["confidence"] == 1).all()
+    assert reports[-1] == (36, 36)
+
+
+def test_everything_may_find_nothing(micro):
+    found = micro.everything(np.zeros((90, 70), np.uint16))
+    assert len(found) == 0
+    assert found.labels.shape == (90, 70)
+    assert found.labels.dtype == np.int32
+
+
+def test_an_embedding_saves_the_encoders_time_and_changes_nothing(micro):
+    image, _ = disks(2)
+    embedded = micro.everything(image, embedding=micro.embed(image))
+    np.testing.assert_array_equal(embedded.labels, micro.everything(image).labels)
+
+
+def test_a_cancelled_run_leaves_the_model_as_it_was(micro):
+    image, _ = disks(2)
+
+    def stop(_done, _total):
+        raise CancelledError("stopped")
+
+    with pytest.raises(CancelledError):
+        micro.everything(image, progress=stop)
+    assert len(micro.everything(image)) == 4
+
+
+@pytest.mark.parametrize("shape", [(9,), (4, 5, 6, 7), (1, 2, 3, 4, 5), (0, 8)])
+def test_what_is_no_plane_is_not_embedded(micro, shape):
+    with pytest.raises(ImageError):
+        micro.embed(np.zeros(shape))
+    with pytest.raises(ImageError):
+        micro.everything(np.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    "prompts",
+    [
+        {},
+        {"points": []},
+        {"points": [(np.nan, 3)]},
+        {"points": [(3, 450)]},
+        {"box": (300, 0, 310, 9)},
+        {"box": (np.inf, 0, 1, 1)},
+        {"points": [(1, 1)], "mask_input": np.zeros((8, 8))},
+    ],
+)
+def test_prompts_that_mean_nothing(micro_1024, embedding, prompts):
+    with pytest.raises(PromptError):
+        micro_1024.predict(embedding, **prompts)
+
+
+def test_an_embedding_of_another_model_or_image_is_refused(micro, embedding):
+    with pytest.raises(PromptError, match=r"micro at input size 512.*micro at input size 1024"):
+        micro.predict(embedding, points=[(1, 1)])
+    with pytest.raises(ImageError, match="not of this image"):
+        micro.everything(np.zeros((8, 9)), embedding=micro.embed(np.zeros((9, 8))))
+
+
+def test_models_and_sizes_that_are_not_there():
+    with pytest.raises(UnknownModelError, match="micro"):
+        mobilesam.load_model("mirco")
+    with pytest.raises(SettingsError, match="multiple of 64"):
+        mobilesam.load_model("micro", input_size=500)
+    with pytest.raises(SettingsError, match="device"):
+        mobilesam.load_model("micro", device="abacus")
+
+
+def test_lite_medsam_by_its_name():
+    sam = mobilesam.load_model("lite_medsam", device="cpu")
+    image, centres = disks(2)
+    embedded = sam.embed(image)
+    masks = sam.predict_boxes(embedded, [(y - 20, x - 20, y + 20, x + 20) for y, x in centres])
+    assert masks.low_res_logits.shape == (4, 256, 256)
+    for (y, x), mask in zip(centres, masks.to_array(), strict=True):
+        assert mask[y, x]
+
+
+def test_three_hundred_objects_fit_in_little_memory():
+    script = """
+        import sys
+        import numpy as np
+        import napari_mobilesam as mobilesam
+
+        sys.path.insert(0, sys.argv[1])
+        from memory import peak_memory
+
+        rng = np.random.default_rng(0)
+        rows, columns = np.mgrid[:1024, :1024]
+        image = rng.normal(20, 5, (1024, 1024))
+        for y, x in np.ndindex(18, 18):
+            image[(rows - 28 - 56 * y) ** 2 + (columns - 28 - 56 * x) ** 2 < 18**2] += 150
+        found = mobilesam.load_model("micro", device="cpu").everything(image)
+        print(len(found), peak_memory())
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(Path(__file__).parent)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    count, peak = map(int, done.stdout.split())
+    assert count >= 300
+    assert peak < 1.5 * 1024**3
+
+
+def disks(side):
+    """A noisy image of side x side bright disks of radius 15, and their centres."""
+    centres = [(30 + 60 * y, 30 + 60 * x) for y, x in np.ndindex(side, side)]
+    rows, columns = np.mgrid[: 60 * side, : 60 * side]
+    image = np.random.default_rng(0).normal(30, 4, (60 * side, 60 * side))
+    for y, x in centres:
+        image[(rows - y) ** 2 + (columns - x) ** 2 < 15**2] += 150
+    return image.clip(0, 255).astype(np.uint8), centres
