@@ -1,0 +1,1 @@
+"""Dock widgets: thin views of the controller."""
