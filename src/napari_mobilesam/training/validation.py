@@ -101,7 +101,7 @@ def _objects(scene: Scene, most: int) -> Iterator[NDArray[np.bool_]]:
     for layer in (scene.labels, scene.inner):
         numbers = np.unique(layer)
         numbers = numbers[numbers > 0]
-        share = most if layer is scene.labels else most // 3
+        share = most if layer is scene.labels else -(-most // 3)
         for number in numbers[:: max(1, len(numbers) // share)][:share]:
             yield layer == number
 

@@ -1,0 +1,125 @@
+"""The recipe of the bundled model's encoder, and the table that it is judged by."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+
+from napari_mobilesam.inference.engine import TorchEngine, choose_device
+from napari_mobilesam.models.sam import Sam
+from napari_mobilesam.training.datasets import DataSettings, LabelledImages, Steps
+from napari_mobilesam.training.decoder_guided import DecoderGuidedSettings, train
+from napari_mobilesam.training.synthetic import KINDS
+from napari_mobilesam.training.synthetic.scene import Scene
+from napari_mobilesam.training.validation import evaluate_prompts, validation_scenes
+from napari_mobilesam.zoo.catalog import get_card
+from napari_mobilesam.zoo.checkpoints import load_sam
+
+DATA = DataSettings(objects_per_image=4)
+TRAINING = DecoderGuidedSettings(steps=100_000, seconds=5400, corrective_share=0.25)
+
+
+def train_micro(
+    images: Path,
+    validation: Path,
+    folder: Path,
+    *,
+    start: str = "micro",
+    data: DataSettings = DATA,
+    settings: DecoderGuidedSettings = TRAINING,
+    device: str = "auto",
+    workers: int = 1,
+) -> None:
+    """Train an encoder on labelled images and synthetic scenes, half of each.
+
+    Parameters
+    ----------
+    images, validation : Path
+        Labelled images to learn from and to choose by, as :class:`~.datasets.LabelledImages`
+        reads them.
+    folder : Path
+        Where the run is kept, and gone on with; see :func:`~.fit.fit` for what is in it.
+    start : str
+        Name or path of the model to start from.
+    data, settings
+        What to learn from and how.
+    device : str
+        "auto", "cpu", "cuda" or "mps".
+    workers : int
+        Processes that draw examples.
+    """
+    held_out = LabelledImages(validation)
+    real = [held_out[i] for i in range(0, len(held_out), max(1, len(held_out) // 8))][:8]
+    synthetic = [scene for kind in KINDS for scene in validation_scenes(kind, 1, 256)]
+    torch_device = choose_device(device)
+
+    def validate(sam: Sam) -> dict[str, float]:
+        engine = TorchEngine(sam, torch_device)
+        scores = {
+            "real": evaluate_prompts(engine, real, 512, 5),
+            "synthetic": evaluate_prompts(engine, synthetic, 512, 5),
+        }
+        means = {f"{name}_box": score.box for name, score in scores.items()}
+        means |= {f"{name}_point": score.point for name, score in scores.items()}
+        return means | {"score": sum(means.values()) / len(means)}
+
+    train(
+        load_sam(get_card(start)),
+        Steps((LabelledImages(images),), data),
+        settings,
+        folder,
+        validate=validate,
+        device=torch_device,
+        workers=workers,
+    )
+
+
+def score_table(
+    model: str,
+    validation: Path,
+    *,
+    input_size: int = 512,
+    images: int | None = None,
+    scenes_per_kind: int = 4,
+    objects_per_image: int = 12,
+    device: str = "auto",
+) -> pd.DataFrame:
+    """Score a model on held-out images and on synthetic scenes of every kind.
+
+    Parameters
+    ----------
+    model : str
+        Name or path of a model.
+    validation : Path
+        Labelled images that it did not learn from.
+    input_size : int
+        Side of the encoder's input, in pixels.
+    images : int, optional
+        How many of the labelled images, evenly spaced; all of them by default.
+    scenes_per_kind : int
+        Synthetic scenes of each kind, 384 pixels wide.
+    objects_per_image : int
+        Most objects prompted in an image.
+    device : str
+        "auto", "cpu", "cuda" or "mps".
+
+    Returns
+    -------
+    DataFrame
+        A row a kind, the columns those of :class:`~.validation.Scores`.
+    """
+    engine = TorchEngine(load_sam(get_card(model)), choose_device(device))
+    held_out = LabelledImages(validation)
+    step = 1 if images is None else max(1, len(held_out) // images)
+
+    def scenes() -> Iterator[tuple[str, list[Scene]]]:
+        yield "real", [held_out[i] for i in range(0, len(held_out), step)][:images]
+        for kind in KINDS:
+            yield kind, validation_scenes(kind, scenes_per_kind)
+
+    rows = {
+        kind: asdict(evaluate_prompts(engine, some, input_size, objects_per_image))
+        for kind, some in scenes()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
