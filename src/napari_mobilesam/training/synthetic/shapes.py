@@ -17,6 +17,9 @@ Outline = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, float], Outline]
 """Makes an outline of about the given radius in pixels."""
 
+_MOST_MISSES = 60
+"""Attempts in a row without room for an object, after which a scene is full."""
+
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     """Draw a number between two positive ones, as likely in each octave."""
@@ -141,27 +144,24 @@ def scatter(
     if within is not None:
         labels[~within] = -1
     centres: list[tuple[float, float, float]] = []
-    covered, wanted = 0, coverage * labels.size
-    for _ in range(3 * limit):
-        if covered >= wanted or len(centres) >= limit:
-            break
+    covered, wanted, misses = 0, coverage * labels.size, 0
+    while covered < wanted and len(centres) < limit and misses < _MOST_MISSES:
+        misses += 1
         size = radius * float(np.exp(rng.normal(0, spread)))
         centre = _centre(rng, shape, size, centres, clumping)
-        if _refused(labels, centre, overlap):
+        if _is_refused(labels, centre, size, overlap):
             continue
         corner, mask = rasterise(draw(rng, size) + centre, shape)
-        if not mask.any():
-            continue
-        window = labels[
-            corner[0] : corner[0] + mask.shape[0], corner[1] : corner[1] + mask.shape[1]
-        ]
+        rows, cols = (slice(c, c + n) for c, n in zip(corner, mask.shape, strict=True))
+        window = labels[rows, cols]
         under = window[mask]
-        if (under != 0).mean() > overlap or (under < 0).any():
+        if not under.size or under.min() < 0 or (under > 0).mean() > overlap:
             continue
         on_top = rng.random() < 0.5
         window[mask if on_top else mask & (window == 0)] = len(centres) + 1
         centres.append((*centre, size))
         covered += int(np.count_nonzero(under == 0))
+        misses = 0
     return np.maximum(labels, 0)
 
 
@@ -183,10 +183,17 @@ def _centre(
     )
 
 
-def _refused(labels: Labels, centre: tuple[float, float], overlap: float) -> bool:
-    """Whether the pixel under a centre already rules the object out, before it is drawn."""
+def _is_refused(labels: Labels, centre: tuple[float, float], radius: float, overlap: float) -> bool:
+    """Whether a few pixels already rule an object out, before it is drawn."""
+    reach = int(0.6 * radius)
+    height, width = labels.shape
     y, x = (min(max(int(c), 0), side - 1) for c, side in zip(centre, labels.shape, strict=True))
-    return bool(labels[y, x] < 0 or (labels[y, x] > 0 and overlap < 0.2))
+    top, bottom, left, right = y - reach, y + reach, x - reach, x + reach
+    probes = [labels[y, x]]
+    if overlap < 0.2:
+        probes += [labels[max(top, 0), x], labels[min(bottom, height - 1), x]]
+        probes += [labels[y, max(left, 0)], labels[y, min(right, width - 1)]]
+    return min(probes) < 0 or (overlap < 0.2 and max(probes) > 0)
 
 
 def rasterise(outline: Outline, shape: Shape) -> tuple[tuple[int, int], NDArray[np.bool_]]:
@@ -221,7 +228,7 @@ def tessellate(
     grid = np.stack(np.meshgrid(np.arange(rows) - 0.5, np.arange(cols) - 0.5, indexing="ij"), -1)
     grid[1::2, :, 1] += 0.5
     seeds = (grid + rng.uniform(-jitter, jitter, grid.shape) / 2).reshape(-1, 2) * pitch
-    margin = int(pitch)
+    margin = int(radius * max(1, 3 * warp))
     canvas = np.zeros((shape[0] + 2 * margin, shape[1] + 2 * margin), np.int32)
     y, x = np.clip(np.rint(seeds).astype(int) + margin, 0, np.array(canvas.shape) - 1).T
     canvas[y, x] = np.arange(1, len(seeds) + 1)
