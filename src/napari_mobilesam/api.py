@@ -4,21 +4,26 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
-from napari_mobilesam.zoo.catalog import ModelCard, get_card
-from napari_mobilesam.zoo.checkpoints import load_detector, load_sam
 from numpy.typing import ArrayLike, NDArray
 
 from napari_mobilesam.core.errors import ImageError, PromptError, SettingsError
-from napari_mobilesam.core.instances import Instances, resolve
-from napari_mobilesam.core.masks import MaskBatch
+from napari_mobilesam.core.instances import Candidates, Instances, resolve
+from napari_mobilesam.core.masks import MaskBatch, Window
 from napari_mobilesam.core.planes import select_channels, to_rgb8
 from napari_mobilesam.core.prompts import Prompts, check_boxes
 from napari_mobilesam.core.settings import DetectorSettings, EverythingSettings, Limits
-from napari_mobilesam.inference.decode import decode_object, decode_objects
+from napari_mobilesam.inference.decode import (
+    decode_candidates,
+    decode_object,
+    decode_objects,
+)
 from napari_mobilesam.inference.detect import Detector, Proposals
 from napari_mobilesam.inference.encode import ImageEmbedding, embed_plane
 from napari_mobilesam.inference.engine import Engine, TorchEngine, choose_device
 from napari_mobilesam.inference.everything import Progress, decode_grid, decode_proposals
+from napari_mobilesam.zoo.card import ModelCard
+from napari_mobilesam.zoo.catalog import get_card
+from napari_mobilesam.zoo.checkpoints import load_detector, load_sam
 
 MIN_INPUT_SIZE, MAX_INPUT_SIZE, INPUT_SIZE_STEP = 64, 1024, 64
 
@@ -189,6 +194,29 @@ class MobileSAM:
         prompts = [Prompts.create(shape, box=box) for box in check_boxes(boxes, shape)]
         return decode_objects(self._engine, embedding, prompts)
 
+    def predict_objects(
+        self, embedding: ImageEmbedding, prompts: Sequence[Prompts], *, multimask: bool = False
+    ) -> MaskBatch:
+        """Find many objects, each from prompts of any kind, in as few batches as can be.
+
+        Parameters
+        ----------
+        embedding : ImageEmbedding
+            What :meth:`embed` returned.
+        prompts : sequence of Prompts
+            One an object.
+        multimask : bool
+            Three candidates an object: masks 3i, 3i + 1 and 3i + 2 are those of object i.
+
+        Returns
+        -------
+        MaskBatch
+            In the order of the objects.
+        """
+        self._check_embedding(embedding)
+        decode = decode_candidates if multimask else decode_objects
+        return decode(self._engine, embedding, prompts)
+
     def everything(
         self,
         image: ArrayLike,
@@ -235,6 +263,38 @@ class MobileSAM:
         rgb = to_rgb8(image, limits, channels)
         if embedding is None:
             embedding = self.embed(rgb, limits="dtype")
+        candidates = self.find_candidates(rgb, embedding, chosen, progress=progress)
+        return resolve(candidates, chosen, select_channels(image, channels))
+
+    def find_candidates(
+        self,
+        rgb: NDArray[np.uint8],
+        embedding: ImageEmbedding,
+        settings: EverythingSettings,
+        *,
+        region: Window | None = None,
+        progress: Progress | None = None,
+    ) -> Candidates:
+        """Decode whatever everything mode looks at, before any filter.
+
+        Parameters
+        ----------
+        rgb : (H, W, 3) uint8 array
+            The embedded plane.
+        embedding : ImageEmbedding
+            What :meth:`embed` returned for it.
+        settings : EverythingSettings
+            Sampler and its parameters.
+        region : (y0, x0, y1, x1), optional
+            Only proposals and grid points whose centre lies in this window.
+        progress : callable, optional
+            As for :meth:`everything`.
+
+        Raises
+        ------
+        ImageError
+            If the plane is not the one that was embedded.
+        """
         self._check_embedding(embedding)
         if embedding.plane_shape != rgb.shape[:2]:
             raise ImageError(
@@ -243,12 +303,25 @@ class MobileSAM:
                 got=f"one of {rgb.shape[:2]}",
                 remedy="Embed this image first, or leave embedding=None.",
             )
-        if chosen.sampler == "grid":
-            candidates = decode_grid(self._engine, embedding, chosen, progress)
-        else:
-            proposals = self.propose(rgb, chosen)
-            candidates = decode_proposals(self._engine, embedding, proposals, progress)
-        return resolve(candidates, chosen, select_channels(image, channels))
+        if settings.sampler == "grid":
+            return decode_grid(self._engine, embedding, settings, progress, region=region)
+        proposals = self.propose(rgb, settings)
+        if region is not None:
+            proposals = proposals.within(region)
+        return decode_proposals(self._engine, embedding, proposals, progress)
+
+    def decode_boxes(
+        self,
+        embedding: ImageEmbedding,
+        proposals: Proposals,
+        *,
+        progress: Progress | None = None,
+    ) -> Candidates:
+        """Decode proposals, which may be drawn or edited by hand, as everything mode does."""
+        self._check_embedding(embedding)
+        boxes = check_boxes(proposals.boxes_yxyx, embedding.plane_shape)
+        checked = Proposals(boxes, proposals.confidence)
+        return decode_proposals(self._engine, embedding, checked, progress)
 
     def default_settings(self) -> EverythingSettings:
         """Everything mode's parameters as this model's card recommends them."""

@@ -70,5 +70,9 @@ class FileFormatError(MobileSAMError, ValueError):
     """A file that cannot be read, or a format that cannot hold what should be written."""
 
 
+class LabelsFullError(MobileSAMError, OverflowError):
+    """A label image whose type has no value left for another object."""
+
+
 class CancelledError(MobileSAMError):
     """Work that the user stopped."""

@@ -1,6 +1,7 @@
 """From overlapping candidate masks to a label image and its table of measurements."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +55,29 @@ class Candidates:
 
     def __len__(self) -> int:
         return len(self.masks)
+
+    def take(self, indices: Sequence[int]) -> "Candidates":
+        """Choose some of the candidates, in this order."""
+        chosen = np.asarray(indices, dtype=np.intp)
+        return Candidates(
+            tuple(self.masks[i] for i in chosen),
+            self.scores[chosen],
+            self.stability[chosen],
+            self.proposals_yxyx[chosen],
+            self.confidence[chosen],
+            self.plane_shape,
+        )
+
+    def joined(self, other: "Candidates") -> "Candidates":
+        """Append the candidates of the same plane that were decoded later."""
+        return Candidates(
+            self.masks + other.masks,
+            np.concatenate([self.scores, other.scores]),
+            np.concatenate([self.stability, other.stability]),
+            np.concatenate([self.proposals_yxyx, other.proposals_yxyx]),
+            np.concatenate([self.confidence, other.confidence]),
+            self.plane_shape,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,7 +177,9 @@ def measure(
         warnings.filterwarnings("ignore", "Failed to get convex hull image", UserWarning)
         measured = regionprops_table(labels, intensity, properties=properties)
     table = pd.DataFrame(measured)
-    channels = {name: name.replace("-", "_") for name in table if name.startswith("mean_intensity")}
+    channels = {
+        name: name.replace("-", "_") for name in measured if name.startswith("mean_intensity")
+    }
     table = table[[*_MEASURED, *channels]].rename(columns=_MEASURED | channels)
     return table.astype(dict.fromkeys(("label", "area", "y0", "x0", "y1", "x1"), np.int64))
 

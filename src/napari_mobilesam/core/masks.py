@@ -112,7 +112,8 @@ class MaskBatch:
             return np.zeros((max(y1 - y0, 0), max(x1 - x0, 0)), dtype=np.float32)
         rows, row_weights = self.frame.rows.window(y0, y1)
         cols, column_weights = self.frame.columns.window(x0, x1)
-        return row_weights @ self.low_res_logits[index, rows, cols] @ column_weights.T
+        logits: NDArray[np.float32] = self.low_res_logits[index, rows, cols]
+        return (row_weights @ logits @ column_weights.T).astype(np.float32, copy=False)
 
     def support(self, index: int, threshold: float = MASK_THRESHOLD) -> Window:
         """Smallest window outside which no logit at plane resolution exceeds ``threshold``."""

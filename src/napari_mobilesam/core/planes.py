@@ -88,8 +88,9 @@ def intensity_limits(plane: NDArray[np.generic], limits: Limits) -> tuple[float,
     if limits == "percentile":
         return _percentile_limits(plane)
     if limits == "dtype":
-        if np.issubdtype(plane.dtype, np.integer):
-            return float(np.iinfo(plane.dtype).min), float(np.iinfo(plane.dtype).max)
+        if isinstance(plane.dtype.type(), np.integer):
+            span = np.iinfo(str(plane.dtype))
+            return float(span.min), float(span.max)
         return 0.0, 1.0
     try:
         low, high = (float(value) for value in limits)
@@ -144,7 +145,8 @@ def _stretch(plane: NDArray[np.generic], limits: Limits) -> NDArray[np.uint8]:
     low, high = intensity_limits(plane, limits)
     values = np.nan_to_num(plane.astype(np.float32), nan=low, posinf=high, neginf=low)
     unit = (values - np.float32(low)) / np.float32(high - low)
-    return np.rint(np.clip(unit, 0.0, 1.0) * 255.0).astype(np.uint8)
+    stretched: NDArray[np.uint8] = np.rint(np.clip(unit, 0.0, 1.0) * 255.0).astype(np.uint8)
+    return stretched
 
 
 def _as_three_channels(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:

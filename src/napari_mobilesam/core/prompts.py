@@ -1,6 +1,6 @@
 """What a user says about an object: points, a box, an earlier mask."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -66,7 +66,11 @@ class Prompts:
         """
         points_yx = _check_points(points, plane_shape)
         labels = _check_labels(point_labels, len(points_yx))
-        box_yxyx = None if box is None else check_boxes([box], plane_shape)[0]
+        box_yxyx = (
+            None
+            if box is None
+            else check_boxes(np.expand_dims(_as_floats(box, "a box"), 0), plane_shape)[0]
+        )
         logits = None if mask_input is None else _check_mask(mask_input)
         if not len(points_yx) and box_yxyx is None and logits is None:
             raise PromptError(
@@ -75,6 +79,10 @@ class Prompts:
                 got="none of them",
             )
         return cls(points_yx, labels, box_yxyx, logits)
+
+    def refining(self, low_res_logits: NDArray[np.float32]) -> "Prompts":
+        """Return the same prompts, going on from an earlier prediction's logits."""
+        return replace(self, mask_input=low_res_logits)
 
 
 def check_boxes(boxes: ArrayLike, plane_shape: tuple[int, int]) -> NDArray[np.float64]:

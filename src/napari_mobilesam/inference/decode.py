@@ -94,7 +94,7 @@ def _stack(prompts: Sequence[Prompts], frame: InputFrame) -> PromptArrays:
         points = frame.points_to_input(points_yx).astype(np.float32)
         labels = np.stack([prompt.point_labels for prompt in prompts])
     if prompts[0].box_yxyx is not None:
-        boxes_yxyx = np.stack([prompt.box_yxyx for prompt in prompts])
+        boxes_yxyx = np.array([prompt.box_yxyx for prompt in prompts], dtype=np.float64)
         boxes = frame.boxes_to_input(boxes_yxyx).astype(np.float32)
     if prompts[0].mask_input is not None:
         masks = np.stack([_fitting(prompt.mask_input, frame) for prompt in prompts])[:, np.newaxis]

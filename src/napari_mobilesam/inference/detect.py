@@ -9,6 +9,7 @@ from PIL import Image
 from torchvision.ops import nms
 
 from napari_mobilesam.core.geometry import InputFrame
+from napari_mobilesam.core.masks import Window
 from napari_mobilesam.core.settings import DetectorSettings
 
 STRIDE = 32
@@ -38,6 +39,12 @@ class Proposals:
 
     def __len__(self) -> int:
         return len(self.confidence)
+
+    def within(self, region: Window) -> "Proposals":
+        """Keep the boxes whose centre lies in a half-open window (y0, x0, y1, x1)."""
+        centre = self.boxes_yxyx.reshape(-1, 2, 2).mean(axis=1)
+        inside = ((centre >= region[:2]) & (centre < region[2:])).all(axis=1)
+        return Proposals(self.boxes_yxyx[inside], self.confidence[inside])
 
 
 class Detector:
@@ -79,7 +86,7 @@ def _letterbox(rgb: NDArray[np.uint8], frame: InputFrame) -> torch.Tensor:
     padded = np.full(
         (-(-rows // STRIDE) * STRIDE, -(-cols // STRIDE) * STRIDE, 3), PADDING_GREY, dtype=np.uint8
     )
-    padded[:rows, :cols] = resized
+    padded[:rows, :cols] = np.asarray(resized)
     return torch.from_numpy(padded).permute(2, 0, 1)[None].float() / 255.0
 
 

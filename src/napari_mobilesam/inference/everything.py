@@ -72,14 +72,19 @@ def decode_grid(
     embedding: ImageEmbedding,
     settings: GridSettings,
     progress: Progress | None = None,
+    *,
+    region: Window | None = None,
 ) -> Candidates:
     """Decode three masks at every point of a regular grid; keep the good and distinct ones.
 
     SAM's automatic mask generation on the whole image (arXiv 2304.02643, appendix B): filters
     on predicted IoU and stability score, then non-maximum suppression of the masks' boxes.
+    With a ``region`` (y0, x0, y1, x1), only the points in it are decoded.
     """
     shape = embedding.plane_shape
     points = grid_points(shape, settings.points_per_side)
+    if region is not None:
+        points = points[((points >= region[:2]) & (points < region[2:])).all(axis=1)]
     prompts = [Prompts.create(shape, points=[point]) for point in points]
     found: list[_Found] = []
     for chunk in _chunks(len(prompts), engine.chunk_size, progress):

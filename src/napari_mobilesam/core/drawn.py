@@ -1,0 +1,191 @@
+"""What users draw, and how it becomes prompts of one object or of many."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.draw import polygon2mask
+
+from napari_mobilesam.core.errors import PromptError
+from napari_mobilesam.core.geometry import InputFrame
+from napari_mobilesam.core.masks import CroppedMask
+from napari_mobilesam.core.prompts import Prompts
+
+SCRIBBLE_POINTS = 5
+"""Point prompts that are taken from a scribble, evenly along it."""
+
+DRAWN_LOGIT = 6.0
+"""Logit of a drawn mask inside, and with a minus outside: a sigmoid of 0.998."""
+
+Mode = Literal["one", "many"]
+"""All prompts describe one object, or each an object of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class PointPrompt:
+    """A point (row, column) on the object, or beside it."""
+
+    yx: tuple[float, float]
+    positive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class BoxPrompt:
+    """A half-open box (y0, x0, y1, x1) around an object."""
+
+    yxyx: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PolygonPrompt:
+    """A closed outline, vertices (N, 2) as (row, column)."""
+
+    vertices: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScribblePrompt:
+    """A line along vertices (N, 2), drawn on the object or beside it."""
+
+    vertices: NDArray[np.float64]
+    positive: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskPrompt:
+    """A mask of the object that something else has made."""
+
+    mask: CroppedMask
+
+
+DrawnPrompt = PointPrompt | BoxPrompt | PolygonPrompt | ScribblePrompt | MaskPrompt
+
+
+@dataclass(frozen=True, slots=True)
+class Combined:
+    """Prompts to decode, one an object, and why something that was drawn is not among them."""
+
+    prompts: tuple[Prompts, ...]
+    skipped: tuple[str, ...]
+
+
+def combine(drawn: Sequence[DrawnPrompt], frame: InputFrame, mode: Mode) -> Combined:
+    """Turn what was drawn into prompts.
+
+    Parameters
+    ----------
+    drawn : sequence of DrawnPrompt
+        In plane coordinates.
+    frame : InputFrame
+        How the plane lies in the encoder's input.
+    mode : "one" or "many"
+        With "one", everything is about one object: boxes are joined, outlines and masks become
+        its box and a mask input. With "many", every box, outline, mask, positive point and
+        positive scribble is an object of its own, and what is negative counts for all.
+
+    Returns
+    -------
+    Combined
+        What lies outside the plane or has no area is left out, with a reason.
+    """
+    usable, skipped = _usable(drawn, frame)
+    negative = [prompt for prompt in usable if _is_negative(prompt)]
+    positive = [prompt for prompt in usable if not _is_negative(prompt)]
+    if not positive:
+        return Combined((), skipped)
+    objects = [positive] if mode == "one" else [[prompt] for prompt in positive]
+    return Combined(tuple(_join(parts, negative, frame) for parts in objects), skipped)
+
+
+def _usable(
+    drawn: Sequence[DrawnPrompt], frame: InputFrame
+) -> tuple[list[DrawnPrompt], tuple[str, ...]]:
+    usable, skipped = [], []
+    for prompt in drawn:
+        try:
+            _join([prompt], [], frame)
+        except PromptError as error:
+            skipped.append(str(error))
+        else:
+            usable.append(prompt)
+    return usable, tuple(skipped)
+
+
+def _is_negative(prompt: DrawnPrompt) -> bool:
+    return isinstance(prompt, PointPrompt | ScribblePrompt) and not prompt.positive
+
+
+def _join(
+    positive: Sequence[DrawnPrompt], negative: Sequence[DrawnPrompt], frame: InputFrame
+) -> Prompts:
+    inside = [point for prompt in positive for point in _points(prompt)]
+    outside = [point for prompt in negative for point in _points(prompt)]
+    boxes = np.array([box for box in map(_box, positive) if box is not None]).reshape(-1, 4)
+    logits = [mask for mask in (_logits(prompt, frame) for prompt in positive) if mask is not None]
+    return Prompts.create(
+        frame.plane_shape,
+        points=inside + outside,
+        point_labels=[1] * len(inside) + [0] * len(outside),
+        box=(*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0)) if len(boxes) else None,
+        mask_input=np.max(logits, axis=0) if logits else None,
+    )
+
+
+def _points(prompt: DrawnPrompt) -> list[tuple[float, float]]:
+    if isinstance(prompt, PointPrompt):
+        return [prompt.yx]
+    if isinstance(prompt, ScribblePrompt):
+        return _along(prompt.vertices)
+    return []
+
+
+def _along(vertices: NDArray[np.float64]) -> list[tuple[float, float]]:
+    """Points at even distances along a line, its ends among them."""
+    steps = np.hypot(*np.diff(vertices, axis=0).T)
+    travelled = np.concatenate([[0.0], np.cumsum(steps)])
+    if not travelled[-1]:
+        return [(float(vertices[0, 0]), float(vertices[0, 1]))]
+    stops = np.linspace(0, travelled[-1], SCRIBBLE_POINTS)
+    rows, cols = (np.interp(stops, travelled, axis).tolist() for axis in vertices.T)
+    return list(zip(rows, cols, strict=True))
+
+
+def _box(prompt: DrawnPrompt) -> NDArray[np.float64] | None:
+    match prompt:
+        case BoxPrompt(yxyx):
+            (y0, x0), (y1, x1) = np.sort(np.reshape(yxyx, (2, 2)), axis=0)
+            return np.array([y0, x0, y1, x1])
+        case PolygonPrompt(vertices):
+            return np.concatenate([vertices.min(axis=0) + 0.5, vertices.max(axis=0) + 0.5])
+        case MaskPrompt(mask):
+            return np.array(mask.box, dtype=np.float64)
+    return None
+
+
+def _logits(prompt: DrawnPrompt, frame: InputFrame) -> NDArray[np.float32] | None:
+    """Draw an outline or a mask at the resolution of the decoder's logits."""
+    if isinstance(prompt, PolygonPrompt):
+        xy = (frame.points_to_input(prompt.vertices) + 0.5) / frame.logits_stride - 0.5
+        inside = polygon2mask((frame.logits_size, frame.logits_size), xy[:, ::-1])
+    elif isinstance(prompt, MaskPrompt):
+        inside = _sampled(prompt.mask, frame)
+    else:
+        return None
+    return np.where(inside, DRAWN_LOGIT, -DRAWN_LOGIT).astype(np.float32)
+
+
+def _sampled(mask: CroppedMask, frame: InputFrame) -> NDArray[np.bool_]:
+    """Look a mask up at the centres of the logits."""
+    centres = (np.arange(frame.logits_size) + 0.5) * frame.logits_stride - 0.5
+    inside = np.zeros((frame.logits_size, frame.logits_size), dtype=bool)
+    rows, cols = (
+        np.rint(centres / scale).astype(np.intp) - first
+        for scale, first in zip(frame.scale_yx, (mask.y0, mask.x0), strict=True)
+    )
+    height, width = mask.pixels.shape
+    hit_rows = np.flatnonzero((rows >= 0) & (rows < height))
+    hit_cols = np.flatnonzero((cols >= 0) & (cols < width))
+    inside[np.ix_(hit_rows, hit_cols)] = mask.pixels[np.ix_(rows[hit_rows], cols[hit_cols])]
+    return inside

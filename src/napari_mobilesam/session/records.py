@@ -1,0 +1,101 @@
+"""What was accepted, and how it came about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from napari_mobilesam.core.drawn import DrawnPrompt, Mode
+from napari_mobilesam.core.edits import Taken, Target
+from napari_mobilesam.core.masks import Window
+from napari_mobilesam.core.settings import EverythingSettings
+from napari_mobilesam.inference.detect import Proposals
+from napari_mobilesam.session.planes import PlaneKey
+from napari_mobilesam.session.requests import Step
+
+FEATURES = ("index", "model", "source", "score", "prompts")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FromPrompts:
+    """Masks that came from what was drawn; the last step is what was accepted."""
+
+    steps: tuple[Step, ...]
+    mode: Mode
+
+    @property
+    def drawn(self) -> tuple[DrawnPrompt, ...]:
+        """What was drawn when the masks were accepted."""
+        return self.steps[-1].drawn
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FromEverything:
+    """Masks that came from everything mode; see :class:`~.requests.Found`."""
+
+    settings: EverythingSettings
+    batches: tuple[Proposals | None, ...]
+    kept: tuple[int, ...]
+    region: Window | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Accepted:
+    """One accept: where the masks came from, how they were written, what labels they got.
+
+    Parameters
+    ----------
+    key : PlaneKey
+        Plane that was labelled.
+    origin : FromPrompts or FromEverything
+        How to compute the masks again.
+    target, selected, taken, next_label
+        As for :func:`~napari_mobilesam.core.edits.plan_accept`.
+    labels : tuple of int
+        The label of each mask.
+    scores : tuple of float
+        Predicted IoU of each mask.
+    model : str
+        Name of the model.
+    """
+
+    key: PlaneKey
+    origin: FromPrompts | FromEverything
+    target: Target
+    selected: int
+    taken: Taken
+    next_label: int
+    labels: tuple[int, ...]
+    scores: tuple[float, ...]
+    model: str
+
+    def drawn_for(self, label: int) -> tuple[DrawnPrompt, ...]:
+        """Prompts that a label came from; none for everything mode."""
+        if isinstance(self.origin, FromEverything):
+            return ()
+        drawn = self.origin.drawn
+        if self.origin.mode == "one":
+            return drawn
+        objects = [prompt for prompt in drawn if getattr(prompt, "positive", True)]
+        others = [prompt for prompt in drawn if not getattr(prompt, "positive", True)]
+        return (objects[self.labels.index(label)], *others)
+
+
+def latest(log: Sequence[Accepted]) -> dict[int, Accepted]:
+    """Find the accept that each label was last written by."""
+    return {label: accepted for accepted in log for label in accepted.labels}
+
+
+def features(log: Sequence[Accepted]) -> pd.DataFrame:
+    """Table of the accepted objects for ``Labels.features``, one row a label."""
+    rows = [
+        (
+            label,
+            accepted.model,
+            "prompts" if isinstance(accepted.origin, FromPrompts) else "everything",
+            accepted.scores[accepted.labels.index(label)],
+            len(accepted.drawn_for(label)),
+        )
+        for label, accepted in sorted(latest(log).items())
+    ]
+    return pd.DataFrame(rows, columns=list(FEATURES)).astype({"index": int, "score": float})

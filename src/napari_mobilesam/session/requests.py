@@ -1,0 +1,251 @@
+"""What a session lets others compute: frozen requests whose results it applies or drops.
+
+``request.run(progress)`` touches no state and may run in any thread; ``Session.apply`` takes the
+result in the session's own. Results of a generation that is past are dropped there.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mobilesam.api import MobileSAM
+from napari_mobilesam.core.drawn import DrawnPrompt
+from napari_mobilesam.core.instances import Candidates, Instances, resolve
+from napari_mobilesam.core.masks import CroppedMask, MaskBatch, Window
+from napari_mobilesam.core.prompts import Prompts
+from napari_mobilesam.core.settings import EverythingSettings
+from napari_mobilesam.inference.detect import Proposals
+from napari_mobilesam.inference.encode import ImageEmbedding
+from napari_mobilesam.inference.everything import Progress
+from napari_mobilesam.session.planes import PlaneKey, PlaneSource, shown_plane
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """For which plane, and in which generation, something was asked."""
+
+    key: PlaneKey
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """Prompts that were decoded, and which of the candidates was chosen to go on from."""
+
+    drawn: tuple[DrawnPrompt, ...]
+    chosen: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """Masks of what is drawn: the candidates of one object, or one mask an object.
+
+    ``steps`` are all the prompts that led to them, each refining the chosen mask of the one
+    before; the last step is the one decoded here.
+    """
+
+    ticket: Ticket
+    batch: MaskBatch
+    masks: tuple[CroppedMask, ...]
+    steps: tuple[Step, ...]
+    is_one_object: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """What everything mode has found, and all that it takes to find it again.
+
+    Parameters
+    ----------
+    ticket : Ticket
+        For which plane.
+    instances : Instances
+        After filtering.
+    pool : Candidates
+        All that was ever decoded, in the order of ``batches``.
+    batches : tuple of Proposals or None
+        Boxes that were decoded together; None stands for the grid of points.
+    kept : tuple of int
+        Candidates of the pool that were not deleted since.
+    settings : EverythingSettings
+        Of the run and of the filter.
+    region : (y0, x0, y1, x1) or None
+        Where the grid was laid.
+    """
+
+    ticket: Ticket
+    instances: Instances
+    pool: Candidates
+    batches: tuple[Proposals | None, ...]
+    kept: tuple[int, ...]
+    settings: EverythingSettings
+    region: Window | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedded:
+    """An embedded plane."""
+
+    ticket: Ticket
+    embedding: ImageEmbedding
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hovered:
+    """The mask under the cursor."""
+
+    ticket: Ticket
+    mask: CroppedMask
+
+
+Result = Embedded | Decoded | Hovered | Found
+
+
+class Request(Protocol):
+    """Work for any thread."""
+
+    def run(self, progress: Progress) -> Result:
+        """Do the work; ``progress`` may raise CancelledError to stop it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embed:
+    """Read a plane and embed it."""
+
+    ticket: Ticket
+    model: MobileSAM
+    source: PlaneSource
+
+    def run(self, progress: Progress) -> Embedded:
+        """Do the work; it cannot be stopped half-way."""
+        progress(0, 1)
+        rgb = shown_plane(self.source, self.ticket.key)
+        embedding = self.model.embed(rgb, limits="dtype")
+        progress(1, 1)
+        return Embedded(self.ticket, embedding)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decode:
+    """Decode what is drawn."""
+
+    ticket: Ticket
+    model: MobileSAM
+    embedding: ImageEmbedding
+    prompts: tuple[Prompts, ...]
+    steps: tuple[Step, ...]
+    is_one_object: bool
+
+    def run(self, progress: Progress) -> Decoded:
+        """Do the work."""
+        progress(0, 1)
+        if self.is_one_object:
+            (prompts,) = self.prompts
+            batch = self.model.predict(
+                self.embedding,
+                points=prompts.points_yx,
+                point_labels=prompts.point_labels,
+                box=prompts.box_yxyx,
+                mask_input=prompts.mask_input,
+            )
+        else:
+            batch = self.model.predict_objects(self.embedding, self.prompts)
+        masks = tuple(batch.crops())
+        return Decoded(self.ticket, batch, masks, self.steps, self.is_one_object)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hover:
+    """Decode the point under the cursor."""
+
+    ticket: Ticket
+    model: MobileSAM
+    embedding: ImageEmbedding
+    point_yx: tuple[float, float]
+
+    def run(self, progress: Progress) -> Hovered:
+        """Do the work."""
+        progress(0, 1)
+        batch = self.model.predict(self.embedding, points=[self.point_yx])
+        return Hovered(self.ticket, batch.crop(0))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FindEverything:
+    """Find every object of a plane, or of a region of it."""
+
+    ticket: Ticket
+    model: MobileSAM
+    source: PlaneSource
+    embedding: ImageEmbedding
+    settings: EverythingSettings
+    region: Window | None
+
+    def run(self, progress: Progress) -> Found:
+        """Do the work."""
+        rgb = shown_plane(self.source, self.ticket.key)
+        pool = self.model.find_candidates(
+            rgb, self.embedding, self.settings, region=self.region, progress=progress
+        )
+        boxes = Proposals(pool.proposals_yxyx, pool.confidence)
+        batch = None if self.settings.sampler == "grid" else boxes
+        kept = tuple(range(len(pool)))
+        intensity = self.source.plane(self.ticket.key)
+        instances = resolve(pool, self.settings, intensity)
+        return Found(self.ticket, instances, pool, (batch,), kept, self.settings, self.region)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Redecode:
+    """Follow an edit of the proposals: decode what is new, forget what is gone."""
+
+    ticket: Ticket
+    model: MobileSAM
+    source: PlaneSource
+    embedding: ImageEmbedding
+    before: Found
+    boxes_yxyx: NDArray[np.float64]
+
+    def run(self, progress: Progress) -> Found:
+        """Do the work."""
+        before, pool = self.before, self.before.pool
+        known = {_box_id(box): index for index, box in enumerate(pool.proposals_yxyx)}
+        kept = [known[name] for name in map(_box_id, self.boxes_yxyx) if name in known]
+        new = np.array([box for box in self.boxes_yxyx if _box_id(box) not in known])
+        batches = before.batches
+        if len(new):
+            batch = Proposals(new, np.ones(len(new), dtype=np.float32))
+            decoded = self.model.decode_boxes(self.embedding, batch, progress=progress)
+            kept += range(len(pool), len(pool) + len(decoded))
+            pool, batches = pool.joined(decoded), (*batches, batch)
+        after = replace(before, ticket=self.ticket, pool=pool, batches=batches, kept=tuple(kept))
+        return refiltered(after, self.source)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Refilter:
+    """Apply other thresholds to what was found, without decoding."""
+
+    ticket: Ticket
+    source: PlaneSource
+    before: Found
+    settings: EverythingSettings
+
+    def run(self, progress: Progress) -> Found:
+        """Do the work."""
+        progress(0, 1)
+        after = replace(self.before, ticket=self.ticket, settings=self.settings)
+        return refiltered(after, self.source)
+
+
+def refiltered(found: Found, source: PlaneSource) -> Found:
+    """Resolve the kept candidates anew, by the settings of ``found``."""
+    intensity = source.plane(found.ticket.key)
+    instances = resolve(found.pool.take(found.kept), found.settings, intensity)
+    return replace(found, instances=instances)
+
+
+def _box_id(box_yxyx: NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(np.round(box_yxyx, 3).tolist())

@@ -1,0 +1,461 @@
+"""One annotation session: a state machine without threads, napari or Qt."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from psygnal import Signal
+
+from napari_mobilesam.api import MobileSAM
+from napari_mobilesam.core.drawn import BoxPrompt, Combined, DrawnPrompt, Mode, PointPrompt, combine
+from napari_mobilesam.core.edits import Taken, Target, plan_accept
+from napari_mobilesam.core.errors import PromptError
+from napari_mobilesam.core.instances import Instances
+from napari_mobilesam.core.masks import CroppedMask, MaskBatch, Window
+from napari_mobilesam.core.prompts import Prompts
+from napari_mobilesam.core.settings import EverythingSettings, FilterSettings
+from napari_mobilesam.inference.encode import ImageEmbedding
+from napari_mobilesam.inference.everything import Progress
+from napari_mobilesam.io.annotations import write_annotations
+from napari_mobilesam.session import records
+from napari_mobilesam.session.planes import LabelStore, PlaneKey, PlaneSource
+from napari_mobilesam.session.records import Accepted, FromEverything, FromPrompts
+from napari_mobilesam.session.requests import (
+    Decode,
+    Decoded,
+    Embed,
+    Embedded,
+    FindEverything,
+    Found,
+    Hover,
+    Hovered,
+    Redecode,
+    Refilter,
+    Request,
+    Result,
+    Step,
+    Ticket,
+)
+
+EMBEDDINGS_KEPT = 16
+
+
+class Session:
+    """Annotates the planes of one image, one plane at a time.
+
+    Whatever takes long is a request: ``prepare_...`` makes it, ``request.run(progress)`` may run
+    in any thread, and :meth:`apply` takes its result in the session's own, unless it is out of
+    date. The methods that scripts use do all three at once.
+
+    Parameters
+    ----------
+    model : MobileSAM
+        Model to annotate with.
+    source : PlaneSource
+        The image.
+    labels : LabelStore
+        Where accepted masks are written.
+    """
+
+    candidates_changed = Signal()
+    found_changed = Signal()
+    labels_changed = Signal(tuple)
+
+    def __init__(self, model: MobileSAM, source: PlaneSource, labels: LabelStore) -> None:
+        self.model = model
+        self.source = source
+        self.labels = labels
+        self.key: PlaneKey = ()
+        self.mode: Mode = "one"
+        self.skipped: tuple[str, ...] = ()
+        self.hovered: CroppedMask | None = None
+        self.candidate_index = 0
+        self._embeddings: OrderedDict[PlaneKey, ImageEmbedding] = OrderedDict()
+        self._drawn: dict[PlaneKey, tuple[DrawnPrompt, ...]] = {}
+        self._decoded: Decoded | None = None
+        self._found: Found | None = None
+        self._generations = dict.fromkeys(("embed", "decode", "hover", "found"), 0)
+        self._log: list[Accepted] = []
+        self._undone: list[Accepted] = []
+
+    def use_model(self, model: MobileSAM) -> None:
+        """Go on with another model; everything is embedded anew."""
+        self.model = model
+        self._forget()
+
+    def use_source(self, source: PlaneSource) -> None:
+        """Go on with another image, or the same after it has changed."""
+        self.source = source
+        self._forget()
+
+    def go_to(self, key: PlaneKey) -> None:
+        """Annotate another plane from now on."""
+        if key != self.key:
+            self.key = key
+            self._leave_plane()
+
+    def is_embedded(self, key: PlaneKey | None = None) -> bool:
+        """Whether prompts on a plane (the current one) can be decoded."""
+        return (self.key if key is None else key) in self._embeddings
+
+    @property
+    def embedding(self) -> ImageEmbedding:
+        """The embedding of the current plane.
+
+        Raises
+        ------
+        PromptError
+            If it is not embedded.
+        """
+        if not self.is_embedded():
+            raise PromptError("the plane is not embedded", remedy="Embed it first.")
+        return self._embeddings[self.key]
+
+    @property
+    def drawn(self) -> tuple[DrawnPrompt, ...]:
+        """What is drawn on the current plane."""
+        return self._drawn.get(self.key, ())
+
+    @property
+    def candidates(self) -> MaskBatch | None:
+        """Masks of what is drawn: of one object the best first, or one mask an object."""
+        return None if self._decoded is None else self._decoded.batch
+
+    @property
+    def candidate_scores(self) -> tuple[float, ...]:
+        """Predicted IoU of one object's candidates, best first; empty for many objects."""
+        if self._decoded is None or not self._decoded.is_one_object:
+            return ()
+        return tuple(self._decoded.batch.scores.tolist())
+
+    @property
+    def masks(self) -> tuple[CroppedMask, ...]:
+        """The masks that an accept would write: the chosen candidate, or one an object."""
+        if self._decoded is None:
+            return ()
+        if self._decoded.is_one_object:
+            return (self._decoded.masks[self.candidate_index],)
+        return self._decoded.masks
+
+    @property
+    def found(self) -> Instances | None:
+        """What everything mode has found on the current plane."""
+        return None if self._found is None else self._found.instances
+
+    @property
+    def log(self) -> tuple[Accepted, ...]:
+        """Everything that was accepted and not undone, in order."""
+        return tuple(self._log)
+
+    @property
+    def records(self) -> dict[int, Accepted]:
+        """How each accepted label came about."""
+        return records.latest(self._log)
+
+    @property
+    def features(self) -> pd.DataFrame:
+        """One row an accepted label: index, model, source, score, number of prompts."""
+        return records.features(self._log)
+
+    def prepare_embed(self, key: PlaneKey | None = None) -> Request:
+        """Ask for the embedding of a plane, the current one if none is named."""
+        ticket = Ticket(self.key if key is None else key, self._generations["embed"])
+        return Embed(ticket, self.model, self.source)
+
+    def prepare_decode(self) -> Request | None:
+        """Ask for the masks of what is drawn; None, and no masks, if nothing usable is."""
+        ticket = self._next("decode")
+        combined = self._combine(self.drawn)
+        self.skipped = combined.skipped
+        if not combined.prompts:
+            self._decoded = None
+            return None
+        steps = self._steps()
+        return self._decode(ticket, combined.prompts, steps)
+
+    def prepare_hover(self, point_yx: tuple[float, float]) -> Request:
+        """Ask for the mask under the cursor."""
+        return Hover(self._next("hover"), self.model, self.embedding, point_yx)
+
+    def prepare_everything(
+        self, settings: EverythingSettings | None = None, region: Window | None = None
+    ) -> Request:
+        """Ask for every object of the plane, or of a window of it."""
+        chosen = settings or self.model.default_settings()
+        ticket = self._next("found")
+        return FindEverything(ticket, self.model, self.source, self.embedding, chosen, region)
+
+    def prepare_redecode(self, boxes_yxyx: NDArray[np.float64]) -> Request:
+        """Ask to follow an edit of the proposals, given all of them (N, 4) as they are now."""
+        ticket = self._next("found")
+        before = self._found_here()
+        return Redecode(ticket, self.model, self.source, self.embedding, before, boxes_yxyx)
+
+    def prepare_refilter(self, settings: FilterSettings) -> Request:
+        """Ask for what was found by other thresholds."""
+        before = self._found_here()
+        thresholds = {name: getattr(settings, name) for name in FilterSettings.model_fields}
+        changed = before.settings.changed(**thresholds)
+        return Refilter(self._next("found"), self.source, before, changed)
+
+    def apply(self, result: Result) -> bool:
+        """Take a result, unless it is out of date; return whether it was taken for this plane."""
+        kind = {Embedded: "embed", Decoded: "decode", Hovered: "hover"}.get(type(result), "found")
+        if result.ticket.generation != self._generations[kind]:
+            return False
+        if isinstance(result, Embedded):
+            self._embeddings[result.ticket.key] = result.embedding
+            if len(self._embeddings) > EMBEDDINGS_KEPT:
+                self._embeddings.popitem(last=False)
+            return result.ticket.key == self.key
+        if isinstance(result, Decoded):
+            self._decoded, self.candidate_index, self.hovered = result, 0, None
+            self.candidates_changed.emit()
+        elif isinstance(result, Hovered):
+            self.hovered = result.mask
+        else:
+            self._found = result
+            self.found_changed.emit()
+        return True
+
+    def draw(self, drawn: Sequence[DrawnPrompt], mode: Mode = "one") -> None:
+        """Say what is drawn on the current plane; decodes nothing yet."""
+        self._drawn[self.key] = tuple(drawn)
+        self.mode = mode
+        self.hovered = None
+
+    def step_candidate(self, by: int = 1) -> None:
+        """Choose the next candidate, or with -1 the one before."""
+        if self.candidate_scores:
+            self.candidate_index = (self.candidate_index + by) % len(self.candidate_scores)
+            self.candidates_changed.emit()
+
+    def accept(
+        self, *, target: Target = "next", selected: int = 1, taken: Taken = "keep"
+    ) -> tuple[int, ...]:
+        """Write the masks of what is drawn, as one step that can be undone.
+
+        Parameters
+        ----------
+        target : "next", "selected" or "replace"
+            A free label each, the ``selected`` label, or the label under the mask, which the
+            mask then replaces.
+        selected : int
+            The label of target "selected".
+        taken : "keep" or "replace"
+            What happens to pixels that other labels have.
+
+        Returns
+        -------
+        tuple of int
+            The labels that were written.
+
+        Raises
+        ------
+        PromptError
+            If there is no mask.
+        LabelsFullError
+            If a label does not fit the type of the labels; nothing is written then.
+        """
+        if self._decoded is None:
+            raise PromptError("there is no mask to accept", remedy="Draw a prompt first.")
+        *earlier, last = self._decoded.steps
+        steps = (*earlier, Step(last.drawn, self.candidate_index))
+        origin = FromPrompts(steps, "one" if self._decoded.is_one_object else "many")
+        scores = self._decoded.batch.scores.tolist()
+        if self._decoded.is_one_object:
+            scores = [scores[self.candidate_index]]
+        labels = self._write(self.masks, scores, origin, target, selected, taken)
+        self.clear_prompts()
+        return labels
+
+    def accept_everything(
+        self, *, target: Target = "next", selected: int = 1, taken: Taken = "keep"
+    ) -> tuple[int, ...]:
+        """Write everything that was found; parameters, result and errors as for :meth:`accept`."""
+        found = self._found_here()
+        origin = FromEverything(found.settings, found.batches, found.kept, found.region)
+        masks, scores = found.instances.masks, found.instances.scores.tolist()
+        labels = self._write(masks, scores, origin, target, selected, taken)
+        self._found = None
+        self.found_changed.emit()
+        return labels
+
+    def clear_prompts(self) -> None:
+        """Forget what is drawn on the current plane, and its masks."""
+        self._drawn.pop(self.key, None)
+        self._next("decode")
+        self._decoded = self.hovered = None
+        self.candidates_changed.emit()
+
+    def undo(self) -> None:
+        """Take the last accept back."""
+        self.labels.undo()
+        if self._log:
+            self._undone.append(self._log.pop())
+            self.labels_changed.emit(self._undone[-1].labels)
+
+    def redo(self) -> None:
+        """Accept again what was undone."""
+        self.labels.redo()
+        if self._undone:
+            self._log.append(self._undone.pop())
+            self.labels_changed.emit(self._log[-1].labels)
+
+    def recall(self, label: int) -> tuple[DrawnPrompt, ...]:
+        """Return the prompts of an accepted label, to be improved.
+
+        Raises
+        ------
+        PromptError
+            If nothing is known about the label.
+        """
+        if label not in self.records:
+            raise PromptError(f"no prompts are remembered for label {label}")
+        return self.records[label].drawn_for(label)
+
+    def embed(self) -> ImageEmbedding:
+        """Embed the current plane, if that is not done yet."""
+        if not self.is_embedded():
+            self._do(self.prepare_embed())
+        return self.embedding
+
+    def set_prompts(self, drawn: Sequence[DrawnPrompt], mode: Mode = "one") -> MaskBatch | None:
+        """Draw prompts instead of those that were drawn, and decode them."""
+        self.embed()
+        self.draw(drawn, mode)
+        request = self.prepare_decode()
+        if request is not None:
+            self._do(request)
+        return self.candidates
+
+    def add_points(
+        self, points_yx: ArrayLike, point_labels: ArrayLike | None = None
+    ) -> MaskBatch | None:
+        """Draw more points (N, 2) as (row, column), positive where their label is 1."""
+        points = np.asarray(points_yx, dtype=np.float64).reshape(-1, 2)
+        labels = np.ones(len(points)) if point_labels is None else np.ravel(point_labels)
+        added = [
+            PointPrompt((y, x), bool(label))
+            for (y, x), label in zip(points.tolist(), labels, strict=True)
+        ]
+        return self.set_prompts([*self.drawn, *added], self.mode)
+
+    def add_box(self, box_yxyx: tuple[float, float, float, float]) -> MaskBatch | None:
+        """Draw one more half-open box (y0, x0, y1, x1)."""
+        return self.set_prompts([*self.drawn, BoxPrompt(box_yxyx)], self.mode)
+
+    def everything(
+        self,
+        settings: EverythingSettings | None = None,
+        *,
+        region: Window | None = None,
+        progress: Progress | None = None,
+        **changes: object,
+    ) -> Instances:
+        """Find every object; as :meth:`MobileSAM.everything`, on the current plane."""
+        self.embed()
+        chosen = (settings or self.model.default_settings()).changed(**changes)
+        self._do(self.prepare_everything(chosen, region), progress)
+        return self._found_here().instances
+
+    def refilter(self, **changes: object) -> Instances:
+        """Apply other thresholds, by the names of FilterSettings, to what was found."""
+        settings = self._found_here().settings
+        current = {name: getattr(settings, name) for name in FilterSettings.model_fields}
+        self._do(self.prepare_refilter(FilterSettings().changed(**(current | changes))))
+        return self._found_here().instances
+
+    def export(self, path: str | Path, file_format: str | None = None) -> None:
+        """Write the labels of the current plane, in the format that the path's ending names."""
+        table = self.features.rename(columns={"index": "label"})
+        labels = self.labels.read(self.key)
+        present = table[table["label"].isin(np.unique(labels))].reset_index(drop=True)
+        write_annotations(path, labels, format=file_format, table=present)
+
+    def _do(self, request: Request, progress: Progress | None = None) -> None:
+        self.apply(request.run(progress or (lambda _done, _total: None)))
+
+    def _next(self, kind: str) -> Ticket:
+        self._generations[kind] += 1
+        return Ticket(self.key, self._generations[kind])
+
+    def _combine(self, drawn: tuple[DrawnPrompt, ...]) -> Combined:
+        return combine(drawn, self.embedding.frame, self.mode)
+
+    def _steps(self) -> tuple[Step, ...]:
+        """Prompts that lead to what is drawn: a mask that is only corrected is gone on from."""
+        now = Step(self.drawn)
+        before = self._decoded
+        if before is None or not before.is_one_object or self.mode != "one":
+            return (now,)
+        count = len(before.steps[-1].drawn)
+        is_correction = len(self.drawn) > count and self.drawn[:count] == before.steps[-1].drawn
+        if not is_correction:
+            return (now,)
+        return (*before.steps[:-1], Step(before.steps[-1].drawn, self.candidate_index), now)
+
+    def _decode(
+        self, ticket: Ticket, prompts: tuple[Prompts, ...], steps: tuple[Step, ...]
+    ) -> Decode:
+        before = self._decoded
+        if len(steps) > 1 and before is not None and prompts[0].mask_input is None:
+            logits = before.batch.low_res_logits[steps[-2].chosen]
+            prompts = (prompts[0].refining(logits),)
+        is_one = self.mode == "one"
+        return Decode(ticket, self.model, self.embedding, prompts, steps, is_one)
+
+    def _write(
+        self,
+        masks: Sequence[CroppedMask],
+        scores: Sequence[float],
+        origin: FromPrompts | FromEverything,
+        target: Target,
+        selected: int,
+        taken: Taken,
+    ) -> tuple[int, ...]:
+        next_label = self.labels.max_label() + 1
+        edit, labels = plan_accept(
+            self.labels.read(self.key),
+            masks,
+            target=target,
+            selected=selected,
+            taken=taken,
+            next_label=next_label,
+        )
+        self.labels.write(self.key, edit)
+        self._log.append(
+            Accepted(
+                self.key,
+                origin,
+                target,
+                selected,
+                taken,
+                next_label,
+                labels,
+                tuple(scores),
+                self.model.card.name,
+            )
+        )
+        self._undone.clear()
+        self.labels_changed.emit(labels)
+        return labels
+
+    def _found_here(self) -> Found:
+        if self._found is None:
+            raise PromptError("nothing was found on this plane", remedy="Run everything first.")
+        return self._found
+
+    def _forget(self) -> None:
+        self._embeddings.clear()
+        self._next("embed")
+        self._leave_plane()
+
+    def _leave_plane(self) -> None:
+        for kind in ("decode", "hover", "found"):
+            self._next(kind)
+        self._decoded = self._found = self.hovered = None
+        self.candidate_index = 0
