@@ -1,13 +1,17 @@
 """One worker thread that runs the newest request of each kind."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from threading import Condition, Thread
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_mobilesam.core.errors import CancelledError
-from napari_mobilesam.inference.everything import Progress
+
+if TYPE_CHECKING:  # a widget opens without torch
+    from napari_mobilesam.inference.everything import Progress
 
 Call = Callable[[], None]
 

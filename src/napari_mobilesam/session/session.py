@@ -284,6 +284,12 @@ class Session:
         self.found_changed.emit()
         return labels
 
+    def discard_found(self) -> None:
+        """Forget what everything mode has found."""
+        self._next("found")
+        self._found = None
+        self.found_changed.emit()
+
     def clear_prompts(self) -> None:
         """Forget what is drawn on the current plane, and its masks."""
         self._drawn.pop(self.key, None)
