@@ -43,6 +43,7 @@ def test_a_box_is_clipped_to_the_plane():
         ({"box": (60, 0, 70, 9)}, "box 0 covers no pixel"),
         ({"box": (5, 5, 5, 9)}, "box 0 covers no pixel"),
         ({"box": (5, 5, 9)}, "wrong shape"),
+        ({"box": ()}, "wrong shape"),
         ({"mask_input": np.zeros((4, 5))}, "square"),
     ],
 )

@@ -88,7 +88,7 @@ def intensity_limits(plane: NDArray[np.generic], limits: Limits) -> tuple[float,
     if limits == "percentile":
         return _percentile_limits(plane)
     if limits == "dtype":
-        if isinstance(plane.dtype.type(), np.integer):
+        if np.issubdtype(plane.dtype, np.integer):
             span = np.iinfo(str(plane.dtype))
             return float(span.min), float(span.max)
         return 0.0, 1.0

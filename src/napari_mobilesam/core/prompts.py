@@ -66,11 +66,7 @@ class Prompts:
         """
         points_yx = _check_points(points, plane_shape)
         labels = _check_labels(point_labels, len(points_yx))
-        box_yxyx = (
-            None
-            if box is None
-            else check_boxes(np.expand_dims(_as_floats(box, "a box"), 0), plane_shape)[0]
-        )
+        box_yxyx = None if box is None else _check_box(box, plane_shape)
         logits = None if mask_input is None else _check_mask(mask_input)
         if not len(points_yx) and box_yxyx is None and logits is None:
             raise PromptError(
@@ -124,6 +120,18 @@ def check_boxes(boxes: ArrayLike, plane_shape: tuple[int, int]) -> NDArray[np.fl
             got=f"(y0, x0, y1, x1) = {tuple(array[index].tolist())}",
         )
     return clipped
+
+
+def _check_box(box: ArrayLike, plane_shape: tuple[int, int]) -> NDArray[np.float64]:
+    array = _as_floats(box, "the box")
+    if array.shape != (4,):
+        raise PromptError(
+            "this box has the wrong shape",
+            expected="(4,), that is (y0, x0, y1, x1)",
+            got=f"shape {array.shape}",
+        )
+    checked: NDArray[np.float64] = check_boxes(array[np.newaxis], plane_shape)[0]
+    return checked
 
 
 def _check_points(points: ArrayLike | None, plane_shape: tuple[int, int]) -> NDArray[np.float64]:

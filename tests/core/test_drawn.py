@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from napari_mobilesam.core.drawn import (
+    BoxPrompt,
+    MaskPrompt,
+    PointPrompt,
+    PolygonPrompt,
+    ScribblePrompt,
+    combine,
+)
+from napari_mobilesam.core.geometry import InputFrame
+from napari_mobilesam.core.masks import CroppedMask, MaskBatch
+
+FRAME = InputFrame((100, 160), 256)
+TRIANGLE = np.array([(10.0, 20), (60, 20), (60, 90)])
+
+
+def test_one_object_has_all_points_and_the_union_of_the_boxes():
+    drawn = [
+        PointPrompt((5, 6)),
+        PointPrompt((7, 8), positive=False),
+        BoxPrompt((10, 10, 20, 20)),
+        BoxPrompt((40, 50, 15, 5)),
+    ]
+    (prompts,) = combine(drawn, FRAME, "one").prompts
+    np.testing.assert_array_equal(prompts.points_yx, [(5, 6), (7, 8)])
+    np.testing.assert_array_equal(prompts.point_labels, [1, 0])
+    np.testing.assert_array_equal(prompts.box_yxyx, (10, 5, 40, 50))
+
+
+def test_many_objects_share_what_is_negative():
+    drawn = [PointPrompt((5, 6)), PointPrompt((7, 8), positive=False), BoxPrompt((1, 1, 9, 9))]
+    point, box = combine(drawn, FRAME, "many").prompts
+    np.testing.assert_array_equal(point.points_yx, [(5, 6), (7, 8)])
+    np.testing.assert_array_equal(box.points_yx, [(7, 8)])
+    np.testing.assert_array_equal(box.box_yxyx, (1, 1, 9, 9))
+
+
+def test_a_scribble_becomes_points_evenly_along_it():
+    bent = ScribblePrompt(np.array([(0.0, 0), (0, 30), (10, 30)]))
+    (prompts,) = combine([bent], FRAME, "one").prompts
+    np.testing.assert_allclose(prompts.points_yx, [(0, 0), (0, 10), (0, 20), (0, 30), (10, 30)])
+    dot = ScribblePrompt(np.array([(3.0, 4), (3, 4)]))
+    assert combine([dot], FRAME, "one").prompts[0].points_yx.tolist() == [[3, 4]]
+
+
+@pytest.mark.parametrize("kind", ["polygon", "mask"])
+def test_outlines_and_masks_are_drawn_where_they_lie(kind):
+    polygon = PolygonPrompt(TRIANGLE)
+    rows, cols = np.mgrid[:100, :160]
+    inside = (rows <= 60) & (cols >= 20) & ((rows - 10) * 70 >= (cols - 20) * 50)
+    drawn = polygon if kind == "polygon" else MaskPrompt(CroppedMask(0, 0, inside).trim())
+    (prompts,) = combine([drawn], FRAME, "one").prompts
+    np.testing.assert_allclose(prompts.box_yxyx, (10, 20, 61, 91), atol=0.6)
+    logits = prompts.mask_input[np.newaxis]
+    redrawn = MaskBatch(logits, np.ones(1, np.float32), FRAME).to_array()[0]
+    union = np.count_nonzero(redrawn | inside)
+    assert np.count_nonzero(redrawn & inside) / union > 0.9
+
+
+def test_what_cannot_be_used_is_left_out_with_a_reason():
+    drawn = [
+        PointPrompt((500, 5)),
+        BoxPrompt((5, 5, 5, 9)),
+        PolygonPrompt(np.array([(900.0, 900), (950, 950), (900, 950)])),
+        PointPrompt((5, 5)),
+    ]
+    combined = combine(drawn, FRAME, "many")
+    assert len(combined.prompts) == 1
+    assert len(combined.skipped) == 3
+    assert "outside the plane" in combined.skipped[0]
+
+
+@pytest.mark.parametrize("mode", ["one", "many"])
+def test_nothing_positive_is_nothing_to_decode(mode):
+    assert combine([], FRAME, mode).prompts == ()
+    assert combine([PointPrompt((1, 1), positive=False)], FRAME, mode).prompts == ()
