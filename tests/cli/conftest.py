@@ -19,7 +19,7 @@ def run():
         result = CliRunner().invoke(app, [str(argument) for argument in arguments])
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
-        text = re.sub(r"[│╭╮╰╯─]", " ", result.stdout + result.stderr)
+        text = re.sub(r"[│╭╮╰╯─]", " ", result.output)
         return result.exit_code, " ".join(text.split())
 
     return run
