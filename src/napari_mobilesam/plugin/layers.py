@@ -4,14 +4,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from napari.components import Dims
+from napari.components import Dims, ViewerModel
 from napari.layers import Image, Labels, Layer
 from numpy.typing import ArrayLike, NDArray
 
 from napari_mobilesam.core.errors import ImageError
 from napari_mobilesam.core.settings import Limits
+from napari_mobilesam.session.planes import PlaneKey, plane_slices
 
-PlaneKey = tuple[int, ...]
 Appearance = Literal["percentile", "displayed"]
 """Intensities for the encoder: stretched between percentiles, or as the layer shows them."""
 
@@ -64,7 +64,7 @@ class DisplayedPlane:
         shared = min(given.shape[1], world.shape[1])
         world[:, world.shape[1] - shared :] = given[:, given.shape[1] - shared :]
         ndim = len(self.index)
-        data = apply_affine(_inverse(self.to_world), world[:, -ndim:])
+        data = apply_affine(inverse(self.to_world), world[:, -ndim:])
         hidden = [axis for axis in range(ndim) if axis not in self.axes]
         on_plane = (np.rint(data[:, hidden]) == self.index[hidden]).all(axis=1)
         return data[:, self.axes], on_plane
@@ -75,6 +75,13 @@ class DisplayedPlane:
         data = np.tile(self.index.astype(np.float64), (len(points), 1))
         data[:, self.axes] = points
         return data
+
+    def in_world(self, points_yx: ArrayLike) -> NDArray[np.float64]:
+        """Map points (N, 2) of the plane to the world (N, axes of the viewer)."""
+        data = self.to_data(points_yx)
+        world = np.tile(np.asarray(self.world_point, dtype=np.float64), (len(data), 1))
+        world[:, world.shape[1] - data.shape[1] :] = apply_affine(self.to_world, data)
+        return world
 
 
 def displayed_plane(image: Image, dims: Dims) -> DisplayedPlane:
@@ -115,7 +122,7 @@ def _slider_positions(
     if not hidden:
         return []
     ndim = len(to_world) - 1
-    from_world = _inverse(to_world)[np.ix_([*hidden, ndim], [*hidden, ndim])]
+    from_world = inverse(to_world)[np.ix_([*hidden, ndim], [*hidden, ndim])]
     world = np.asarray(point)[-ndim:][hidden]
     positions = np.rint(apply_affine(from_world, world[np.newaxis])[0]).astype(int)
     return list(zip(hidden, positions.tolist(), strict=True))
@@ -136,7 +143,8 @@ def apply_affine(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> ND
     return points @ matrix[:-1, :-1].T + matrix[:-1, -1]
 
 
-def _inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+def inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Invert a homogeneous matrix."""
     return np.linalg.inv(matrix).astype(np.float64)
 
 
@@ -168,6 +176,14 @@ def lies_on(labels: Labels, image: Image) -> bool:
     )
 
 
+def add_quietly(viewer: ViewerModel, layer: Layer, above: Layer | None = None) -> None:
+    """Add a layer on top, or just above another; the active layer stays active."""
+    layers = viewer.layers
+    active = layers.selection.active
+    layers.insert(len(layers) if above is None else layers.index(above) + 1, layer)
+    layers.selection.active = active
+
+
 def new_labels(image: Image, name: str) -> Labels:
     """Make an empty labels layer with the pixels of an image layer."""
     return Labels(np.zeros(spatial_shape(image), dtype=np.int32), name=name, **placement(image))
@@ -175,11 +191,6 @@ def new_labels(image: Image, name: str) -> Labels:
 
 def _full_resolution(image: Image) -> Any:
     return image.data[0] if image.multiscale else image.data
-
-
-def plane_slices(key: PlaneKey) -> tuple[int | slice, ...]:
-    """Return the indices that cut a plane out of an array."""
-    return tuple(slice(None) if index < 0 else index for index in key)
 
 
 class LayerSource:

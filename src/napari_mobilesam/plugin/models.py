@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -65,6 +67,24 @@ class LoadModel:
         """Fetch what is missing, then build the networks; ``progress`` is told bytes."""
         for file in get_card(self.name).files:
             fetch(file, progress)
-        from napari_mobilesam.api import load_model
+        with without_triton():
+            from napari_mobilesam.api import load_model
 
         return load_model(self.name, device=self.device)
+
+
+@contextmanager
+def without_triton() -> Iterator[None]:
+    """Keep torchvision from importing triton, whose LLVM crashes beside that of Mesa's drivers.
+
+    A viewer has loaded the drivers before a model is first needed. Nothing here compiles with
+    triton; a torch that was imported earlier keeps it.
+    """
+    if "triton" in sys.modules:
+        yield
+        return
+    sys.modules["triton"] = None  # type: ignore[assignment]  # makes its import fail
+    try:
+        yield
+    finally:
+        del sys.modules["triton"]

@@ -1,13 +1,15 @@
 """Fields of a settings class as magicgui widgets: titles, tooltips and ranges are stated once."""
 
 from collections.abc import Iterable
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from magicgui.widgets import Container, create_widget
 from magicgui.widgets.bases import ValueWidget
 from pydantic.fields import FieldInfo
 
 from napari_mobilesam.core.settings import Settings
+
+Chosen = TypeVar("Chosen", bound=Settings)
 
 LARGEST = 1_000_000_000
 """Upper end of whole numbers that have none; Qt's spin boxes hold 31 bits."""
@@ -25,7 +27,7 @@ def settings_form(settings: Settings, names: Iterable[str]) -> Container[ValueWi
     return form
 
 
-def form_values(form: Container[ValueWidget[Any]], settings: Settings) -> Settings:
+def form_values(form: Container[ValueWidget[Any]], settings: Chosen) -> Chosen:
     """Return ``settings`` with the values that a form shows.
 
     Raises

@@ -1,0 +1,109 @@
+"""What leaves the preview: accepted into a Labels layer, taken back, exported, saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.layers import Labels
+
+from napari_mobilesam.core.edits import Taken
+from napari_mobilesam.core.errors import ImageError, MobileSAMError
+from napari_mobilesam.core.masks import CroppedMask
+from napari_mobilesam.io.annotations import write_annotations
+from napari_mobilesam.plugin.writers import pixel_size_um, table_of
+
+if TYPE_CHECKING:
+    from napari_mobilesam.plugin.controller import Controller, Here
+
+
+class Accepting:
+    """Writes masks of one viewer by the user's preferences."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self.ask_about_taken: Callable[[], Taken | None] = lambda: "keep"
+
+    def write_to(self, layer: Labels | None) -> None:
+        """Accept into this layer from now on, or into one that is made at the next accept.
+
+        Raises
+        ------
+        ImageError
+            If the layer does not have the pixels of the image, or there is no image.
+        """
+        self._controller.target.layer = layer
+
+    def write(
+        self, here: Here, accept: Callable[..., tuple[int, ...]], masks: Sequence[CroppedMask]
+    ) -> tuple[int, ...]:
+        """Accept masks; return the labels they got.
+
+        Nothing is written, and nothing returned, if the user was asked and declined.
+        """
+        controller = self._controller
+        target, preferences = controller.target, controller.preferences
+        taken: Taken | None = "keep" if preferences.taken == "ask" else preferences.taken
+        if preferences.taken == "ask" and self._would_take(here, masks):
+            taken = self.ask_about_taken()
+        if taken is None:
+            return ()
+        try:
+            labels = accept(target=preferences.target, selected=target.selected_label, taken=taken)
+        except MobileSAMError as error:
+            controller.failed.emit(str(error))
+            return ()
+        target.describe(here.session.features)
+        controller.said.emit(f"Wrote {len(labels)} object{'s' * (len(labels) != 1)}.")
+        return labels
+
+    def _would_take(self, here: Here, masks: Sequence[CroppedMask]) -> bool:
+        labels = self._controller.target.read(here.plane.key)
+        return any((labels[mask.window][mask.pixels] != 0).any() for mask in masks)
+
+    def undo(self) -> None:
+        """Take the last accept back."""
+        if self._controller.here is not None:
+            self._controller.here.session.undo()
+
+    def redo(self) -> None:
+        """Accept again what was undone."""
+        if self._controller.here is not None:
+            self._controller.here.session.redo()
+
+    def export(self, path: str | Path, format_name: str | None = None) -> None:
+        """Write the labels of the displayed plane to a file.
+
+        Raises
+        ------
+        MobileSAMError
+            If there is no plane, or the format is unknown or cannot hold the labels.
+        """
+        controller = self._controller
+        image, plane = controller.image, controller.plane
+        if image is None or plane is None:
+            raise ImageError("there is nothing to export", remedy="Open an image first.")
+        layer, axes = controller.target.layer, list(plane.axes)
+        write_annotations(
+            path,
+            controller.target.read(plane.key),
+            format=format_name,
+            table=None if layer is None else table_of(layer.features),
+            image_name=image.name,
+            pixel_size_um=pixel_size_um(image.scale[axes], [image.units[a] for a in axes]),
+        )
+        controller.said.emit(f"Wrote {Path(path).name}.")
+
+    def save(self, path: str | Path) -> None:
+        """Write prompts, settings and decisions to a session file.
+
+        Raises
+        ------
+        MobileSAMError
+            If nothing was annotated yet, or the file cannot be written.
+        """
+        if self._controller.here is None:
+            raise ImageError("there is nothing to save", remedy="Accept an object first.")
+        self._controller.here.session.save(path)
+        self._controller.said.emit(f"Wrote {Path(path).name}.")

@@ -1,0 +1,103 @@
+"""What a user chooses once: stated here, shown in the widgets, remembered by napari."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from napari_mobilesam.core.drawn import Mode
+from napari_mobilesam.core.edits import Target
+from napari_mobilesam.core.settings import Settings
+from napari_mobilesam.plugin.layers import Appearance
+from napari_mobilesam.plugin.prompt_layers import ObjectsAs
+
+PLUGIN = "napari-mobilesam"
+SECTION = "annotate"
+
+TakenOrAsk = Literal["keep", "replace", "ask"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+class Preferences(Settings):
+    """How images are annotated; the manifest's configuration has the same fields."""
+
+    model: str = Field(
+        "micro", title="Model", description="A model of the zoo, or the path of a checkpoint."
+    )
+    device: Device = Field(
+        "auto", title="Device", description="Where the networks run; auto takes a GPU if it can."
+    )
+    appearance: Appearance = Field(
+        "percentile",
+        title="Intensities",
+        description="Stretch each plane between percentiles 0.1 and 99.9, or as the layer is "
+        "displayed (contrast limits and gamma).",
+    )
+    auto_embed: bool = Field(
+        False, title="Embed on plane change", description="Embed a plane as soon as it is shown."
+    )
+    neighbours: int = Field(
+        1,
+        ge=0,
+        le=8,
+        title="Neighbours in advance",
+        description="Planes on either side that are embedded in advance, with the above.",
+    )
+    mode: Mode = Field(
+        "one",
+        title="Prompts describe",
+        description="One object together, or one object each (negative points count for all).",
+    )
+    objects: ObjectsAs = Field(
+        "masks",
+        title="Take objects as",
+        description="What of the objects in a Labels layer is a prompt: their masks or boxes.",
+    )
+    live: bool = Field(
+        True, title="Live", description="Update the preview with every prompt that changes."
+    )
+    hover: bool = Field(
+        False, title="Hover", description="Show the mask of the object under the cursor."
+    )
+    target: Target = Field(
+        "next",
+        title="Write as",
+        description="The next free label, the layer's selected label, or in place of the label "
+        "that lies under the mask.",
+    )
+    taken: TakenOrAsk = Field(
+        "keep",
+        title="Taken pixels",
+        description="Pixels of other labels: leave them, take them, or ask each time.",
+    )
+    keep_prompts: bool = Field(
+        False, title="Keep prompts", description="Leave prompts where they are after an accept."
+    )
+
+
+def load_preferences() -> Preferences:
+    """Return what was chosen last, or the defaults where napari remembers nothing."""
+    stored = _stored()
+    if stored is None:
+        return Preferences()
+    names = Preferences.model_fields
+    return Preferences().changed(**{name: getattr(stored, name) for name in names})
+
+
+def save_preferences(preferences: Preferences) -> None:
+    """Remember choices for the next session; a napari without plugin settings forgets them."""
+    stored = _stored()
+    if stored is not None:
+        for name, value in preferences.model_dump().items():
+            if getattr(stored, name) != value:
+                setattr(stored, name, value)
+
+
+def _stored() -> Any:
+    try:
+        from napari.settings import get_plugin_settings  # napari >= 0.9
+    except ImportError:
+        return None
+    try:
+        return getattr(get_plugin_settings(PLUGIN), SECTION)
+    except KeyError:  # not installed as a plugin, as in a test of ViewerModel
+        return None

@@ -1,0 +1,102 @@
+"""Our own Labels layer on the displayed plane, repainted at every decoded prompt."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+from napari.utils.colormaps import CyclicLabelColormap
+
+from napari_mobilesam.core.masks import CroppedMask
+from napari_mobilesam.plugin.layers import DisplayedPlane, add_quietly
+
+COLOURS = (
+    "#00000000",
+    "#35c4ff",
+    "#ffb000",
+    "#b980ff",
+    "#2ee6a6",
+    "#ff7a59",
+    "#f2e94e",
+    "#ff6fb5",
+    "#7fd1ae",
+)
+"""Of the background, and of the masks in turn; telling apart neighbours, not classes."""
+
+
+class Preview:
+    """A layer of masks that are not accepted yet.
+
+    It covers the displayed plane alone and follows it, so that a repaint costs no more for a
+    stack than for an image.
+    """
+
+    def __init__(self, viewer: ViewerModel, name: str) -> None:
+        self._viewer = viewer
+        self._name = name
+        self.layer: Labels | None = None
+
+    def show(self, masks: Sequence[CroppedMask], image: Image, plane: DisplayedPlane) -> None:
+        """Paint masks, the first on top, in place of what was shown."""
+        labels = np.zeros(plane.shape, dtype=np.int32)
+        for number in range(len(masks), 0, -1):
+            mask = masks[number - 1]
+            labels[mask.window][mask.pixels] = number
+        self.show_labels(labels, image, plane)
+
+    def show_labels(self, labels: np.ndarray, image: Image, plane: DisplayedPlane) -> None:
+        """Paint a label image (H, W) in place of what was shown."""
+        layer = self._layer_on(image, plane)
+        old = layer.data.reshape(plane.shape)
+        changed = np.nonzero(old != labels)
+        if changed[0].size:
+            values = labels[changed]
+            index = np.zeros((layer.ndim, values.size), dtype=np.intp)
+            index[list(plane.axes)] = changed
+            layer.data_setitem(tuple(index), values)
+        layer.visible = True
+
+    def describe(self, table: pd.DataFrame) -> None:
+        """Show a table with an ``index`` column of labels as the layer's features."""
+        if self.layer is not None:
+            self.layer.features = table
+
+    def clear(self) -> None:
+        """Show nothing."""
+        if self.layer is not None and self.layer.data.any():
+            index = np.nonzero(self.layer.data)
+            self.layer.data_setitem(index, 0)
+
+    def remove(self) -> None:
+        """Take the layer out of the viewer."""
+        if self.layer is not None and self.layer in self._viewer.layers:
+            self._viewer.layers.remove(self.layer)
+        self.layer = None
+
+    def _layer_on(self, image: Image, plane: DisplayedPlane) -> Labels:
+        shape = np.ones(len(plane.index), dtype=int)
+        shape[list(plane.axes)] = plane.shape
+        affine = plane.to_world.copy()
+        affine[:-1, -1] += affine[:-1, :-1] @ plane.index
+        layer = self.layer
+        if layer is None or layer not in self._viewer.layers or layer.data.shape != tuple(shape):
+            self.remove()
+            layer = self.layer = self._add(tuple(shape), image, affine)
+        elif not np.allclose(layer.affine.affine_matrix, affine):
+            layer.affine = affine
+        return layer
+
+    def _add(self, shape: tuple[int, ...], image: Image, affine: np.ndarray) -> Labels:
+        layer = Labels(
+            np.zeros(shape, dtype=np.int32),
+            name=self._name,
+            affine=affine,
+            units=image.units,
+            axis_labels=image.axis_labels,
+            colormap=CyclicLabelColormap(colors=COLOURS),
+            opacity=0.55,
+        )
+        below = [other for other in self._viewer.layers if isinstance(other, Image | Labels)]
+        add_quietly(self._viewer, layer, above=below[-1])
+        return layer

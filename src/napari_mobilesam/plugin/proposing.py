@@ -1,0 +1,168 @@
+"""Everything mode of one viewer: proposals as an editable layer, results filtered at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from napari.layers import Layer, Shapes
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from napari_mobilesam.core.errors import MobileSAMError, PromptError
+from napari_mobilesam.core.geometry import clip_box
+from napari_mobilesam.core.masks import Window
+from napari_mobilesam.plugin.connections import Connections
+from napari_mobilesam.plugin.layers import add_quietly, placement
+from napari_mobilesam.plugin.preview import Preview
+from napari_mobilesam.plugin.prompt_layers import (
+    DATA_IS_NEW,
+    box_around,
+    outlines_on,
+    rectangle,
+)
+from napari_mobilesam.zoo.catalog import get_card
+
+if TYPE_CHECKING:
+    from napari_mobilesam.plugin.controller import Controller, Here
+
+Region = Literal["plane", "view", "shape"]
+EDGE_COLOUR = "#ffd166"
+
+
+class Proposing:
+    """Finds everything on the displayed plane and keeps what was found editable."""
+
+    found_changed = Signal()
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self._preview = Preview(controller.viewer, "MobileSAM found")
+        self._of_layer = Connections()
+        self.settings = get_card(controller.preferences.model).everything
+        self.region: Region = "plane"
+        self.layer: Shapes | None = None
+
+    def run(self) -> None:
+        """Find everything in the region, after embedding the displayed plane if need be."""
+        controller, here = self._controller, self._controller.here
+        if here is None or not here.session.is_embedded():
+            controller.embed(then=self.run)
+            return
+        try:
+            window = self._window(here)
+        except MobileSAMError as error:
+            controller.failed.emit(str(error))
+            return
+        request = here.session.prepare_everything(self.settings, window)
+        controller.submit("everything", request, self._on_found, controller.long_jobs)
+
+    def cancel(self) -> None:
+        """Stop looking."""
+        self._controller.long_jobs.cancel("everything")
+
+    def refilter(self) -> None:
+        """Apply the thresholds to what was found; nothing is decoded."""
+        here = self._controller.here
+        if here is not None and here.session.found is not None:
+            request = here.session.prepare_refilter(self.settings)
+            self._controller.submit("refilter", request, self.show)
+
+    def accept(self) -> None:
+        """Write everything that is shown into the target layer."""
+        controller, here = self._controller, self._controller.here
+        found = None if here is None else here.session.found
+        if here is None or not found:
+            controller.said.emit("There is nothing to accept. Find everything first.")
+        elif controller.accepting.write(here, here.session.accept_everything, found.masks):
+            self.discard()
+
+    def discard(self) -> None:
+        """Forget what was found, and take the proposals away."""
+        if self._controller.here is not None:
+            self._controller.here.session.discard_found()
+        self.look()
+
+    def look(self) -> None:
+        """Take the proposals away if they belong to a plane that is not shown any more."""
+        here = self._controller.here
+        if here is None or here.session.found is None:
+            self._remove_proposals()
+        self.show()
+
+    def show(self) -> None:
+        """Paint what was found on the displayed plane."""
+        here = self._controller.here
+        found = None if here is None else here.session.found
+        if here is None or found is None:
+            self._preview.clear()
+        else:
+            self._preview.show_labels(found.labels, here.image, here.plane)
+            self._preview.describe(found.table.rename(columns={"label": "index"}))
+        self.found_changed.emit()
+
+    def forget(self, layer: Layer) -> None:
+        """Leave a proposals layer that is gone."""
+        if layer is self.layer:
+            self._of_layer.clear()
+            self.layer = None
+
+    def close(self) -> None:
+        """Take the preview away and leave the proposals to the user."""
+        self._of_layer.clear()
+        self._preview.remove()
+
+    def _on_found(self) -> None:
+        here = self._controller.here
+        if here is not None and here.session.found is not None:
+            found = here.session.found
+            self._draw_proposals(here, found.candidates.proposals_yxyx)
+            self.show()
+            self._controller.said.emit(f"Found {len(found)} objects.")
+
+    def _draw_proposals(self, here: Here, boxes_yxyx: NDArray[np.float64]) -> None:
+        """Show boxes (N, 4) as rectangles that can be moved, deleted and added to."""
+        self._remove_proposals()
+        layer = Shapes(
+            [here.plane.to_data(rectangle(box)) for box in boxes_yxyx] or None,
+            ndim=here.image.ndim,
+            shape_type="rectangle",
+            name=f"{here.image.name} proposals",
+            edge_color=EDGE_COLOUR,
+            edge_width=max(1.0, max(here.plane.shape) / 600),
+            face_color="transparent",
+            **placement(here.image),
+        )
+        add_quietly(self._controller.viewer, layer)
+        self.layer = layer
+        self._of_layer.connect(layer.events.data, self._on_edited)
+
+    def _remove_proposals(self) -> None:
+        self._of_layer.clear()
+        layer, self.layer = self.layer, None
+        if layer is not None and layer in self._controller.viewer.layers:
+            self._controller.viewer.layers.remove(layer)
+
+    def _on_edited(self, event: Any) -> None:
+        here = self._controller.here
+        if event.action in DATA_IS_NEW and here is not None and here.session.found is not None:
+            vertices = outlines_on(event.source, here.plane)
+            boxes = np.array([box_around(corners) for corners in vertices]).reshape(-1, 4)
+            request = here.session.prepare_redecode(boxes)
+            self._controller.submit("redecode", request, self.show)
+
+    def _window(self, here: Here) -> Window | None:
+        """Window of the region; None for the whole plane."""
+        shape = here.plane.shape
+        if self.region == "view":
+            first, last = here.image.corner_pixels[:, here.plane.axes]
+            return clip_box((*first, *(last + 1)), shape)
+        if self.region == "shape":
+            shapes = self._controller.prompting.shapes
+            drawn = [] if shapes is None else outlines_on(shapes, here.plane)
+            if not drawn:
+                raise PromptError(
+                    "there is no shape to look into", remedy="Draw one in the shapes layer."
+                )
+            return clip_box(box_around(drawn[-1]), shape)
+        return None
