@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from napari_mobilesam.core.prompts import Prompts
     from napari_mobilesam.core.settings import EverythingSettings
     from napari_mobilesam.inference.encode import ImageEmbedding
+    from napari_mobilesam.scripting import open_session, replay_session
+    from napari_mobilesam.session.session import Session
 
 __all__ = [
     "CancelledError",
@@ -47,10 +49,13 @@ __all__ = [
     "MobileSAMError",
     "PromptError",
     "Prompts",
+    "Session",
     "SettingsError",
     "UnknownModelError",
     "__version__",
     "load_model",
+    "open_session",
+    "replay_session",
 ]
 
 _HOME = {
@@ -60,7 +65,10 @@ _HOME = {
     "MaskBatch": "core.masks",
     "MobileSAM": "api",
     "Prompts": "core.prompts",
+    "Session": "session.session",
     "load_model": "api",
+    "open_session": "scripting",
+    "replay_session": "scripting",
 }
 
 __version__: str

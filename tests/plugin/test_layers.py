@@ -8,8 +8,8 @@ from napari_mobilesam.plugin.layers import (
     displayed_plane,
     lies_on,
     new_labels,
-    plane_slices,
 )
+from napari_mobilesam.session.planes import plane_slices
 
 from .scenes import MARK, SCENES
 

@@ -56,6 +56,12 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.masks)
 
+    @classmethod
+    def none(cls, plane_shape: tuple[int, int]) -> "Candidates":
+        """Make an empty set of candidates."""
+        nothing = np.zeros(0, dtype=np.float32)
+        return cls((), nothing, nothing, np.zeros((0, 4)), nothing, plane_shape)
+
     def take(self, indices: Sequence[int]) -> "Candidates":
         """Choose some of the candidates, in this order."""
         chosen = np.asarray(indices, dtype=np.intp)

@@ -56,7 +56,8 @@ def label_iou(true: ArrayLike, found: ArrayLike) -> NDArray[np.float64]:
     rows, columns = (np.unique(np.ravel(labels), return_inverse=True) for labels in (true, found))
     pairs = coo_matrix((np.ones(rows[1].size), (rows[1], columns[1]))).toarray()
     union = pairs.sum(axis=1, keepdims=True) + pairs.sum(axis=0, keepdims=True) - pairs
-    return (pairs / union)[rows[0] != 0][:, columns[0] != 0]
+    iou: NDArray[np.float64] = (pairs / union)[rows[0] != 0][:, columns[0] != 0]
+    return iou
 
 
 def match(iou: NDArray[np.float64], threshold: float) -> Counts:

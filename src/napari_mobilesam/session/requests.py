@@ -240,6 +240,39 @@ class Refilter:
         return refiltered(after, self.source)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FindAgain:
+    """Repeat what everything mode and edits of its proposals have found before."""
+
+    ticket: Ticket
+    model: MobileSAM
+    source: PlaneSource
+    embedding: ImageEmbedding
+    settings: EverythingSettings
+    batches: tuple[Proposals | None, ...]
+    kept: tuple[int, ...]
+    region: Window | None
+
+    def run(self, progress: Progress) -> Found:
+        """Do the work, batch by batch as it was done then."""
+        pool = empty = Candidates.none(self.embedding.plane_shape)
+        for batch in self.batches:
+            pool = pool.joined(self._decode(batch, progress))
+        unresolved = resolve(empty)
+        found = Found(
+            self.ticket, unresolved, pool, self.batches, self.kept, self.settings, self.region
+        )
+        return refiltered(found, self.source)
+
+    def _decode(self, batch: Proposals | None, progress: Progress) -> Candidates:
+        if batch is not None:
+            return self.model.decode_boxes(self.embedding, batch, progress=progress)
+        rgb = shown_plane(self.source, self.ticket.key)
+        return self.model.find_candidates(
+            rgb, self.embedding, self.settings, region=self.region, progress=progress
+        )
+
+
 def refiltered(found: Found, source: PlaneSource) -> Found:
     """Resolve the kept candidates anew, by the settings of ``found``."""
     intensity = source.plane(found.ticket.key)

@@ -167,7 +167,7 @@ class Session:
 
     def prepare_decode(self) -> Request | None:
         """Ask for the masks of what is drawn; None, and no masks, if nothing usable is."""
-        ticket = self._next("decode")
+        ticket = self.ticket("decode")
         combined = self._combine(self.drawn)
         self.skipped = combined.skipped
         if not combined.prompts:
@@ -178,19 +178,19 @@ class Session:
 
     def prepare_hover(self, point_yx: tuple[float, float]) -> Request:
         """Ask for the mask under the cursor."""
-        return Hover(self._next("hover"), self.model, self.embedding, point_yx)
+        return Hover(self.ticket("hover"), self.model, self.embedding, point_yx)
 
     def prepare_everything(
         self, settings: EverythingSettings | None = None, region: Window | None = None
     ) -> Request:
         """Ask for every object of the plane, or of a window of it."""
         chosen = settings or self.model.default_settings()
-        ticket = self._next("found")
+        ticket = self.ticket("found")
         return FindEverything(ticket, self.model, self.source, self.embedding, chosen, region)
 
     def prepare_redecode(self, boxes_yxyx: NDArray[np.float64]) -> Request:
         """Ask to follow an edit of the proposals, given all of them (N, 4) as they are now."""
-        ticket = self._next("found")
+        ticket = self.ticket("found")
         before = self._found_here()
         return Redecode(ticket, self.model, self.source, self.embedding, before, boxes_yxyx)
 
@@ -199,7 +199,7 @@ class Session:
         before = self._found_here()
         thresholds = {name: getattr(settings, name) for name in FilterSettings.model_fields}
         changed = before.settings.changed(**thresholds)
-        return Refilter(self._next("found"), self.source, before, changed)
+        return Refilter(self.ticket("found"), self.source, before, changed)
 
     def apply(self, result: Result) -> bool:
         """Take a result, unless it is out of date; return whether it was taken for this plane."""
@@ -234,7 +234,12 @@ class Session:
             self.candidates_changed.emit()
 
     def accept(
-        self, *, target: Target = "next", selected: int = 1, taken: Taken = "keep"
+        self,
+        *,
+        target: Target = "next",
+        selected: int = 1,
+        taken: Taken = "keep",
+        next_label: int | None = None,
     ) -> tuple[int, ...]:
         """Write the masks of what is drawn, as one step that can be undone.
 
@@ -247,6 +252,8 @@ class Session:
             The label of target "selected".
         taken : "keep" or "replace"
             What happens to pixels that other labels have.
+        next_label : int, optional
+            First label that is free; one more than the greatest in use if not given.
 
         Returns
         -------
@@ -268,32 +275,37 @@ class Session:
         scores = self._decoded.batch.scores.tolist()
         if self._decoded.is_one_object:
             scores = [scores[self.candidate_index]]
-        labels = self._write(self.masks, scores, origin, target, selected, taken)
+        labels = self._write(self.masks, scores, origin, target, selected, taken, next_label)
         self.clear_prompts()
         return labels
 
     def accept_everything(
-        self, *, target: Target = "next", selected: int = 1, taken: Taken = "keep"
+        self,
+        *,
+        target: Target = "next",
+        selected: int = 1,
+        taken: Taken = "keep",
+        next_label: int | None = None,
     ) -> tuple[int, ...]:
         """Write everything that was found; parameters, result and errors as for :meth:`accept`."""
         found = self._found_here()
         origin = FromEverything(found.settings, found.batches, found.kept, found.region)
         masks, scores = found.instances.masks, found.instances.scores.tolist()
-        labels = self._write(masks, scores, origin, target, selected, taken)
+        labels = self._write(masks, scores, origin, target, selected, taken, next_label)
         self._found = None
         self.found_changed.emit()
         return labels
 
     def discard_found(self) -> None:
         """Forget what everything mode has found."""
-        self._next("found")
+        self.ticket("found")
         self._found = None
         self.found_changed.emit()
 
     def clear_prompts(self) -> None:
         """Forget what is drawn on the current plane, and its masks."""
         self._drawn.pop(self.key, None)
-        self._next("decode")
+        self.ticket("decode")
         self._decoded = self.hovered = None
         self.candidates_changed.emit()
 
@@ -382,10 +394,17 @@ class Session:
         present = table[table["label"].isin(np.unique(labels))].reset_index(drop=True)
         write_annotations(path, labels, format=file_format, table=present)
 
+    def save(self, path: str | Path) -> None:
+        """Write what was accepted, and how, to a ``.mobilesam.json`` that can be replayed."""
+        from napari_mobilesam.session.session_file import save  # which is made of sessions
+
+        save(self, path)
+
     def _do(self, request: Request, progress: Progress | None = None) -> None:
         self.apply(request.run(progress or (lambda _done, _total: None)))
 
-    def _next(self, kind: str) -> Ticket:
+    def ticket(self, kind: str) -> Ticket:
+        """Begin a new generation of a kind of request, for the current plane."""
         self._generations[kind] += 1
         return Ticket(self.key, self._generations[kind])
 
@@ -422,15 +441,16 @@ class Session:
         target: Target,
         selected: int,
         taken: Taken,
+        next_label: int | None,
     ) -> tuple[int, ...]:
-        next_label = self.labels.max_label() + 1
+        first = self.labels.max_label() + 1 if next_label is None else next_label
         edit, labels = plan_accept(
             self.labels.read(self.key),
             masks,
             target=target,
             selected=selected,
             taken=taken,
-            next_label=next_label,
+            next_label=first,
         )
         self.labels.write(self.key, edit)
         self._log.append(
@@ -440,7 +460,7 @@ class Session:
                 target,
                 selected,
                 taken,
-                next_label,
+                first,
                 labels,
                 tuple(scores),
                 self.model.card.name,
@@ -457,11 +477,11 @@ class Session:
 
     def _forget(self) -> None:
         self._embeddings.clear()
-        self._next("embed")
+        self.ticket("embed")
         self._leave_plane()
 
     def _leave_plane(self) -> None:
         for kind in ("decode", "hover", "found"):
-            self._next(kind)
+            self.ticket(kind)
         self._decoded = self._found = self.hovered = None
         self.candidate_index = 0

@@ -1,0 +1,108 @@
+"""Sessions for scripts: in a viewer that is open, in one without a window, or in none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from napari_mobilesam.api import MobileSAM, load_model
+from napari_mobilesam.core.settings import Limits
+from napari_mobilesam.session.planes import ArrayLabels, ArraySource
+from napari_mobilesam.session.session import Session
+from napari_mobilesam.session.session_file import replay
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+
+def open_session(
+    viewer: ViewerModel | None,
+    image: Any,
+    model: str | MobileSAM = "micro",
+    *,
+    limits: Limits = "percentile",
+    channels: Sequence[int] | None = None,
+) -> Session:
+    """Begin to annotate an image from a script.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer, napari.components.ViewerModel or None
+        Where labels appear; None to work without napari.
+    image : array, napari.layers.Image or str
+        An array; or, in a viewer, also one of its image layers or the name of one. An array is
+        added to the viewer.
+    model : str or MobileSAM
+        What :func:`load_model` takes, or what it returned.
+    limits : "percentile", "dtype" or (low, high)
+        Intensities that become black and white.
+    channels : sequence of int, optional
+        One to three channels of the last axis of an array; without a viewer only.
+
+    Returns
+    -------
+    Session
+        On the plane that the viewer shows; on a stack without a viewer, go to one by
+        ``session.go_to((index,))``. In a viewer, labels are written into a Labels layer that
+        the first accept adds.
+
+    Raises
+    ------
+    KeyError
+        If the viewer has no layer of this name.
+    ImageError
+        If the layer shows no plane.
+    """
+    loaded = load_model(model) if isinstance(model, str) else model
+    if viewer is None:
+        source = ArraySource(image, limits=limits, channels=channels)
+        return Session(loaded, source, ArrayLabels(source.label_shape))
+    return _open_in_viewer(viewer, image, loaded, limits)
+
+
+def replay_session(
+    path: str | PathLike[str], image: ArrayLike, *, model: MobileSAM | None = None
+) -> np.ndarray[Any, np.dtype[np.integer[Any]]]:
+    """Compute the labels of a saved session again.
+
+    Parameters
+    ----------
+    path : path-like
+        What ``session.save`` wrote.
+    image : array
+        The image that was annotated.
+    model : MobileSAM, optional
+        Model to use even if its weights differ from those of the session.
+
+    Returns
+    -------
+    integer array
+        Labels of the image's shape, equal bit for bit to those of the session.
+
+    Raises
+    ------
+    FileFormatError
+        If the file cannot be read, or belongs to another image or other weights.
+    """
+    labels = replay(path, image, model=model).labels
+    return labels.array if isinstance(labels, ArrayLabels) else labels.read(())
+
+
+def _open_in_viewer(viewer: ViewerModel, image: Any, model: MobileSAM, limits: Limits) -> Session:
+    from napari.layers import Image
+
+    from napari_mobilesam.plugin.layers import LayerSource, displayed_plane
+    from napari_mobilesam.plugin.target import LayerLabels
+
+    layer = viewer.layers[image] if isinstance(image, str) else image
+    if not isinstance(layer, Image):
+        layer = viewer.add_image(np.asarray(image))
+    source = LayerSource(layer)
+    source.limits = limits
+    session = Session(model, source, LayerLabels(viewer, layer))
+    session.go_to(displayed_plane(layer, viewer.dims).key)
+    return session

@@ -1,0 +1,79 @@
+import threading
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Layer
+from skimage.draw import disk
+
+from napari_mobilesam import load_model
+from napari_mobilesam.plugin import preferences
+from napari_mobilesam.plugin.controller import Controller
+from napari_mobilesam.plugin.models import LoadModel
+from napari_mobilesam.plugin.threads import Inline
+
+CENTRES = ((40, 45), (45, 150), (150, 60), (140, 150))
+
+
+@pytest.fixture(scope="session")
+def discs():
+    """Four bright discs of radius 22 on a dark, noisy ground, (200, 200) uint8."""
+    image = np.random.default_rng(0).integers(20, 40, (200, 200)).astype(np.uint8)
+    for centre in CENTRES:
+        image[disk(centre, 22)] += 160
+    return image
+
+
+@pytest.fixture(scope="session")
+def model():
+    """The bundled model at an input size that makes it fast."""
+    return load_model("micro", device="cpu", input_size=256)
+
+
+@pytest.fixture(autouse=True)
+def forgetful(monkeypatch):
+    """Preferences that start from their defaults and are remembered by nobody."""
+    monkeypatch.setattr(preferences, "_stored", lambda: None)
+
+
+@pytest.fixture(autouse=True)
+def loaded(monkeypatch, model):
+    """Loading any model gives the one of the tests."""
+    monkeypatch.setattr(LoadModel, "run", lambda *_: model)
+
+
+@pytest.fixture
+def viewer():
+    return ViewerModel()
+
+
+@pytest.fixture
+def controller(viewer):
+    """A controller whose requests run at once, with what it says in ``controller.heard``."""
+    made = Controller(viewer, Inline(), Inline())
+    made.heard = []
+    made.said.connect(made.heard.append)
+    made.failed.connect(made.heard.append)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def no_leaks():
+    """Check that a test leaves no worker thread, and no callback of ours on any layer."""
+    layers: list[Layer] = []
+    yield layers
+    threads = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in threads if name.startswith("mobilesam")]
+    for layer in layers:
+        assert not our_callbacks(layer.events)
+
+
+def our_callbacks(events):
+    """Callbacks that the plugin has connected to any event of a group."""
+    return [
+        callback
+        for emitter in events.emitters.values()
+        for callback in emitter.callbacks
+        if "napari_mobilesam" in repr(callback)
+    ]
