@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Hashable, Mapping
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -59,5 +60,6 @@ def read(path: Path, plane_shape: tuple[int, int] | None) -> NDArray[np.int64]:
     return paint(zip(numbers, masks, strict=True), shape)
 
 
-def _measurements(row: Mapping[Hashable, float]) -> dict[str, float]:
-    return {str(name): float(value) for name, value in row.items() if np.isfinite(value)}
+def _measurements(row: Mapping[Hashable, object]) -> dict[str, float]:
+    numbers = {str(name): float(v) for name, v in row.items() if isinstance(v, Real)}
+    return {name: value for name, value in numbers.items() if np.isfinite(value)}
