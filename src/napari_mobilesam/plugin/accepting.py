@@ -105,5 +105,7 @@ class Accepting:
         """
         if self._controller.here is None:
             raise ImageError("there is nothing to save", remedy="Accept an object first.")
-        self._controller.here.session.save(path)
+        from napari_mobilesam.session.session_file import save  # torch, here already
+
+        save(self._controller.here.session, path)
         self._controller.said.emit(f"Wrote {Path(path).name}.")

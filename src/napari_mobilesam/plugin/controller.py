@@ -281,6 +281,8 @@ class Controller:
         if before.appearance != now.appearance:
             self._forget_embeddings()
         self.preferences_changed.emit()
+        if now.auto_embed and not before.auto_embed:
+            self._look()
         self.prompting.update()
 
     def _forget_displayed(self, event: Any = None) -> None:  # noqa: ARG002

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from napari.components import ViewerModel
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import CyclicLabelColormap
 
 from napari_mobilesam.core.masks import CroppedMask
@@ -47,6 +47,8 @@ class Preview:
 
     def show_labels(self, labels: np.ndarray, image: Image, plane: DisplayedPlane) -> None:
         """Paint a label image (H, W) in place of what was shown."""
+        if self.layer is None and not labels.any():
+            return
         layer = self._layer_on(image, plane)
         old = layer.data.reshape(plane.shape)
         changed = np.nonzero(old != labels)
@@ -56,6 +58,11 @@ class Preview:
             index[list(plane.axes)] = changed
             layer.data_setitem(tuple(index), values)
         layer.visible = True
+
+    def forget(self, layer: Layer) -> None:
+        """Notice that the layer was removed by somebody else."""
+        if layer is self.layer:
+            self.layer = None
 
     def describe(self, table: pd.DataFrame) -> None:
         """Show a table with an ``index`` column of labels as the layer's features."""
@@ -70,7 +77,7 @@ class Preview:
 
     def remove(self) -> None:
         """Take the layer out of the viewer."""
-        if self.layer is not None and self.layer in self._viewer.layers:
+        if self.layer is not None:
             self._viewer.layers.remove(self.layer)
         self.layer = None
 
@@ -80,7 +87,7 @@ class Preview:
         affine = plane.to_world.copy()
         affine[:-1, -1] += affine[:-1, :-1] @ plane.index
         layer = self.layer
-        if layer is None or layer not in self._viewer.layers or layer.data.shape != tuple(shape):
+        if layer is None or layer.data.shape != tuple(shape):
             self.remove()
             layer = self.layer = self._add(tuple(shape), image, affine)
         elif not np.allclose(layer.affine.affine_matrix, affine):

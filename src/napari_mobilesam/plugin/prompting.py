@@ -120,7 +120,7 @@ class Prompting:
             return
         session = controller.here.session
         session.draw(drawn, controller.preferences.mode)
-        request = session.prepare_decode() if wanted else None
+        request = session.prepare_decode() if wanted or not drawn else None
         if wanted and session.skipped:
             controller.said.emit(session.skipped[0])
         if request is None:
@@ -212,7 +212,8 @@ class Prompting:
         self._preview.remove()
 
     def forget(self, layer: Layer) -> None:
-        """Read no prompts from a layer that is gone."""
+        """Read no prompts from a layer that is gone, and paint into it no more."""
+        self._preview.forget(layer)
         if layer in self.layers:
             self.use(
                 points=None if layer is self.points else self.points,

@@ -102,7 +102,8 @@ class Proposing:
         self.found_changed.emit()
 
     def forget(self, layer: Layer) -> None:
-        """Leave a proposals layer that is gone."""
+        """Leave a layer that is gone."""
+        self._preview.forget(layer)
         if layer is self.layer:
             self._of_layer.clear()
             self.layer = None
