@@ -133,7 +133,8 @@ def test_a_replaced_label_and_taken_pixels_follow_the_preferences(prompting, con
     assert len(label_sizes(controller.target.layer)) == 1
 
 
-def test_everything_is_found_edited_filtered_and_accepted(prompting, controller, viewer):
+@pytest.mark.usefixtures("prompting")
+def test_everything_is_found_edited_filtered_and_accepted(controller, viewer):
     proposing = controller.proposing
     proposing.settings = proposing.settings.changed(confidence=0.1)
     proposing.run()
@@ -228,7 +229,7 @@ def test_nothing_happens_without_an_image(controller):
     assert any("Open one first" in text for text in controller.heard)
 
 
-def test_two_viewers_do_not_meet(controller, prompting, discs):
+def test_two_viewers_do_not_meet(prompting, discs):
     other = ViewerModel()
     other.add_image(discs)
     prompting.points.add(CENTRES[0])

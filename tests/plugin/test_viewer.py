@@ -75,7 +75,7 @@ def test_the_whole_story(window, annotate, qtbot, tmp_path, model):
     prompting.accept()
     assert labels.data[CENTRES[1]] == 2
     row, column = CENTRES[2]
-    corners = np.array([[-22, 0], [0, 22], [22, 0], [0, -22]]) + (row, column)
+    corners = np.add([[-22, 0], [0, 22], [22, 0], [0, -22]], (row, column))
     prompting.shapes.add_polygons(corners)
     finish(qtbot, controller)
     prompting.accept()

@@ -40,6 +40,15 @@ class DisplayedPlane:
     to_world: NDArray[np.float64]
     world_point: tuple[float, ...]
 
+    @classmethod
+    def of_key(cls, key: PlaneKey) -> "DisplayedPlane":
+        """Plane of an image of unknown size that lies untransformed in the world."""
+        ndim = len(key) + 2 - key.count(-1)
+        position = (*key, *(-1,) * (ndim - len(key)))
+        rows, columns = (axis for axis in range(ndim) if position[axis] < 0)
+        index = np.maximum(position, 0)
+        return cls((rows, columns), index, (0, 0), np.eye(ndim + 1), tuple(index.tolist()))
+
     @property
     def key(self) -> PlaneKey:
         """Index along every axis, -1 along displayed ones, without the -1 at the end."""

@@ -1,11 +1,11 @@
 """Prompts as napari layers: what users draw, read as prompts of the displayed plane."""
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from napari.layers import Image, Labels, Layer, Points, Shapes
+from napari.layers import Labels, Layer, Points, Shapes
 from numpy.typing import ArrayLike, NDArray
 
 from napari_mobilesam.core.drawn import (
@@ -23,7 +23,6 @@ from napari_mobilesam.plugin.layers import (
     affine_of,
     apply_affine,
     inverse,
-    placement,
 )
 from napari_mobilesam.session.planes import plane_slices
 
@@ -44,44 +43,43 @@ POINT_FRACTION = 0.012
 """Diameter of a new point, as a fraction of the plane's longer side."""
 
 
-def new_points(image: Image) -> Points:
-    """Make an empty layer of positive and negative points on an image layer."""
-    size = max(3.0, POINT_FRACTION * max(image.extent.data[1][-2:] - image.extent.data[0][-2:]))
-    layer = Points(
-        ndim=image.ndim,
-        name=f"{image.name} points",
-        features=_features(0),
-        feature_defaults={COLUMN: KINDS[0]},
+def new_pair(name: str, extent: float, ndim: int, **placed: Any) -> tuple[Points, Shapes]:
+    """Make an empty layer of points, and one of boxes, outlines and scribbles.
+
+    Parameters
+    ----------
+    name : str
+        What is annotated.
+    extent : float
+        Its longer side in pixels, for the size of points and lines.
+    ndim : int
+        Its axes.
+    **placed
+        Where it lies, as :func:`~napari_mobilesam.plugin.layers.placement` tells.
+    """
+    no_kinds = pd.DataFrame({COLUMN: pd.Categorical([], categories=KINDS)})
+    kinds = {"features": no_kinds, "feature_defaults": {COLUMN: KINDS[0]}, "ndim": ndim}
+    points = Points(
+        name=f"{name} points",
         face_color=COLUMN,
         face_color_cycle=list(COLOURS.values()),
         border_color="white",
         border_width=0.12,
-        size=size,
-        **placement(image),
+        size=max(3.0, POINT_FRACTION * extent),
+        **kinds,
+        **placed,
     )
-    layer.current_symbol = SYMBOLS[KINDS[0]]
-    return layer
-
-
-def new_shapes(image: Image) -> Shapes:
-    """Make an empty layer of boxes, outlines and scribbles on an image layer."""
-    extent = max(image.extent.data[1][-2:] - image.extent.data[0][-2:])
-    return Shapes(
-        ndim=image.ndim,
-        name=f"{image.name} shapes",
-        features=_features(0),
-        feature_defaults={COLUMN: KINDS[0]},
+    points.current_symbol = SYMBOLS[KINDS[0]]
+    shapes = Shapes(
+        name=f"{name} shapes",
         edge_color=COLUMN,
         edge_color_cycle=list(COLOURS.values()),
         edge_width=max(1.0, extent / 400),
         face_color="transparent",
-        **placement(image),
+        **kinds,
+        **placed,
     )
-
-
-def _features(count: int) -> pd.DataFrame:
-    kinds = pd.Categorical([KINDS[0]] * count, categories=KINDS)
-    return pd.DataFrame({COLUMN: kinds})
+    return points, shapes
 
 
 def current_kind(layer: Points | Shapes) -> str:

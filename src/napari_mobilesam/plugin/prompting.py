@@ -9,15 +9,14 @@ from napari.layers import Labels, Layer, Points, Shapes
 from psygnal import Signal
 
 from napari_mobilesam.plugin.connections import Connections
-from napari_mobilesam.plugin.layers import DisplayedPlane
+from napari_mobilesam.plugin.layers import DisplayedPlane, placement, spatial_shape
 from napari_mobilesam.plugin.preview import Preview
 from napari_mobilesam.plugin.prompt_layers import (
     DATA_IS_NEW,
     KINDS,
     current_kind,
     kinds_of,
-    new_points,
-    new_shapes,
+    new_pair,
     read_prompts,
     remove_prompts,
     set_kind,
@@ -74,7 +73,8 @@ class Prompting:
         if image is None:
             self._controller.failed.emit("There is no image to draw on. Open one first.")
             return
-        points, shapes = new_points(image), new_shapes(image)
+        extent = max(spatial_shape(image)[-2:])
+        points, shapes = new_pair(image.name, extent, image.ndim, **placement(image))
         layers = self._controller.viewer.layers
         layers.extend([shapes, points])
         self.use(points=points, shapes=shapes, objects=self.objects)

@@ -32,7 +32,7 @@ from napari_mobilesam.core.planes import select_channels
 from napari_mobilesam.core.settings import EverythingSettings, Limits
 from napari_mobilesam.inference.detect import Proposals
 from napari_mobilesam.io.atomic import replacing
-from napari_mobilesam.session.planes import ArrayLabels, ArraySource
+from napari_mobilesam.session.planes import ArrayLabels, ArraySource, PlaneKey
 from napari_mobilesam.session.records import Accepted, FromEverything, FromPrompts
 from napari_mobilesam.session.requests import FindAgain
 from napari_mobilesam.session.session import Session
@@ -201,6 +201,21 @@ def replay(
     for accepted in content.accepted:
         _accept_again(session, accepted)
     return session
+
+
+def read_prompts(path: str | PathLike[str]) -> list[tuple[PlaneKey, tuple[DrawnPrompt, ...]]]:
+    """Read what was drawn for each accept, and on which plane; everything mode draws nothing.
+
+    Raises
+    ------
+    FileFormatError
+        If the file cannot be read.
+    """
+    return [
+        (accepted.key, tuple(map(_unpack_drawn, accepted.origin.steps[-1].drawn)))
+        for accepted in _read(Path(path)).accepted
+        if isinstance(accepted.origin, _FromPrompts)
+    ]
 
 
 def _accept_again(session: Session, accepted: _Accepted) -> None:

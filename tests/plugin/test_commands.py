@@ -1,0 +1,93 @@
+"""Every command of the manifest, run as napari runs it."""
+
+import numpy as np
+import pytest
+from npe2 import PluginManager, PluginManifest
+from qtpy.QtWidgets import QFileDialog
+
+from napari_mobilesam.plugin import commands
+from napari_mobilesam.plugin.preferences import Preferences
+
+MANIFEST = PluginManifest.from_distribution("napari-mobilesam")
+IDS = [command.id for command in MANIFEST.contributions.commands]
+
+
+@pytest.fixture(autouse=True)
+def plugin(npe2pm: PluginManager):
+    npe2pm.register(MANIFEST)
+    return npe2pm
+
+
+@pytest.fixture
+def window(make_napari_viewer, discs, qtbot):
+    viewer = make_napari_viewer()
+    viewer.add_image(discs, name="discs")
+    yield viewer
+    viewer.close()
+    qtbot.wait(50)
+
+
+@pytest.fixture
+def chosen_path(tmp_path, monkeypatch):
+    """What a user enters when asked for a file."""
+    path = tmp_path / "labels.tif"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    return path
+
+
+def test_the_configuration_of_the_manifest_is_the_preferences():
+    properties = MANIFEST.contributions.configurations["annotate"].properties
+    assert {name: known.default for name, known in properties.items()} == Preferences().model_dump()
+    for name, known in properties.items():
+        assert known.title == Preferences.model_fields[name].title
+        assert known.description == Preferences.model_fields[name].description
+
+
+def test_every_command_is_one_of_those_below():
+    tested = {name for name in vars(commands) if f"napari-mobilesam.{name}" in IDS}
+    others = {"annotate", "everything"}
+    others |= {name.split(".")[1] for name in IDS if ".write_" in name or ".open_" in name}
+    others.add("read_session")
+    assert {name.split(".")[1] for name in IDS} == tested | others
+
+
+@pytest.mark.parametrize("name", ["annotate", "everything"])
+def test_widgets_are_opened_by_their_command(plugin, window, name):
+    widget = plugin.commands.execute(f"napari-mobilesam.{name}", (window,))
+    assert widget.controller.viewer is window
+    widget.lease.end()
+
+
+def test_commands_do_what_the_buttons_do(plugin, window, qtbot, chosen_path):
+    def execute(name):
+        plugin.commands.execute(f"napari-mobilesam.{name}", (window,))
+        controller = commands.open_annotate(window).controller
+        is_idle = lambda: not (controller.live_jobs.busy() or controller.long_jobs.busy())  # noqa: E731
+        qtbot.waitUntil(is_idle, timeout=60_000)
+        qtbot.wait(100)
+        return controller
+
+    execute("open_annotate")
+    execute("open_everything")
+    controller = execute("embed")
+    assert controller.is_ready()
+    execute("draw_prompts")
+    controller.prompting.points.add((40, 45))
+    execute("find_everything")
+    execute("accept")
+    assert controller.target.layer.data[40, 45] == 1
+    execute("export_labels")
+    assert chosen_path.stat().st_size
+    execute("save_session")
+    session = chosen_path.rename(chosen_path.with_name("story.mobilesam.json"))
+    (points,) = window.open(session, plugin="napari-mobilesam")
+    assert points.data.tolist() == [[40, 45]]
+    assert points.features["prompt"].tolist() == ["positive"]
+
+
+@pytest.mark.parametrize("writer", MANIFEST.contributions.writers, ids=lambda w: w.command)
+def test_napari_finds_every_writer_by_its_ending(window, tmp_path, writer):
+    labels = window.add_labels(np.eye(20, dtype=int))
+    path = tmp_path / f"labels{writer.filename_extensions[0]}"
+    assert labels.save(str(path), plugin="napari-mobilesam") == [str(path)]
+    assert path.stat().st_size
