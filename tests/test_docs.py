@@ -9,6 +9,7 @@ import typer
 from napari_mobilesam import EverythingSettings
 from napari_mobilesam.cli.main import app
 from napari_mobilesam.io.annotations import FORMATS
+from napari_mobilesam.plugin.keys import KEYS
 from napari_mobilesam.zoo.catalog import list_cards
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +29,25 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(name, tmp_path, monkeypatc
     assert len(namespace["found"]) > 0
     assert (tmp_path / "labels.tif").is_file()
     assert capsys.readouterr().out
+
+
+def test_the_scripts_run_from_top_to_bottom(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", page("docs/scripting.md"), re.MULTILINE | re.DOTALL
+    )
+    namespace = {}
+    for block in blocks:
+        exec(compile(block, "docs/scripting.md", "exec"), namespace)
+    assert (namespace["again"] == namespace["labels"]).all()
+    assert namespace["planes"].labels.array.any(axis=(1, 2)).all()
+    assert "False" not in capsys.readouterr().out
+    assert (tmp_path / "labels.geojson").is_file()
+
+
+def test_the_table_of_keys_is_that_of_the_plugin():
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", page("docs/annotate.md"), re.MULTILINE)
+    assert rows == [(key.name, key.help) for key in KEYS]
 
 
 def test_the_table_of_models_is_that_of_the_zoo():
