@@ -1,29 +1,33 @@
 """How results of worker threads reach the main thread, where alone layers may be touched."""
 
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Any
 
-from qtpy.QtCore import QObject, Qt, Signal  # type: ignore[attr-defined]  # qtpy's alias
+from qtpy.QtCore import QMetaObject, QObject, Qt, Slot  # type: ignore[attr-defined]  # its alias
 
 Call = Callable[[], None]
 
 
 class MainThread(QObject):
-    """Runs calls in the thread that made it, when that thread's event loop is free."""
+    """Makes calls in the thread that made it, one after the other, when its loop is free.
 
-    _called = Signal(object)
+    Not by a signal: PySide6 6.12 loses a reference with every ``emit`` under Python 3.11.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._called.connect(_run, Qt.ConnectionType.QueuedConnection)
+        self._calls: SimpleQueue[Call] = SimpleQueue()
 
     def __call__(self, call: Call) -> None:
         """Hand a call over; may be used from any thread."""
-        self._called.emit(call)
+        self._calls.put(call)
+        QMetaObject.invokeMethod(self, "make_call", Qt.ConnectionType.QueuedConnection)
 
-
-def _run(call: Call) -> None:
-    call()
+    @Slot()  # type: ignore[untyped-decorator]
+    def make_call(self) -> None:
+        """Make the call that has waited longest."""
+        self._calls.get()()
 
 
 class Inline:

@@ -4,7 +4,7 @@ from typing import Any
 
 from napari.components import ViewerModel
 from napari.layers import Layer
-from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # qtpy's alias
+from psygnal import Signal
 from qtpy.QtWidgets import QComboBox, QWidget
 
 from napari_mobilesam.plugin.connections import Connections

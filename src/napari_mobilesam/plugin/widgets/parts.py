@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]  # qtpy's alias
+from psygnal import Signal
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QButtonGroup,
     QHBoxLayout,
@@ -103,7 +104,7 @@ class Progress(QWidget):
         self._bar.setTextVisible(True)
         self._bar.setMaximumHeight(16)
         cancel = button("Cancel", "Stop what is running.")
-        cancel.clicked.connect(self.cancelled)
+        cancel.clicked.connect(lambda: self.cancelled.emit())
         layout.addWidget(self._bar, 1)
         layout.addWidget(cancel)
         self.hide()
