@@ -96,7 +96,7 @@ class Controller:
         if image is self.image:
             return
         self._of_image.clear()
-        self.image = image
+        self.image, self.plane = image, None
         if image is not None:
             events = image.events
             for moved in (
@@ -161,12 +161,9 @@ class Controller:
 
     def _look(self, event: Any = None) -> None:  # noqa: ARG002
         """Find the displayed plane, and show what is known about it."""
-        self.plane = None
-        if self.image is not None:
-            try:
-                self.plane = displayed_plane(self.image, self.viewer.dims)
-            except ImageError as error:
-                self.said.emit(str(error))
+        before, self.plane = self.plane, self._displayed_plane()
+        if self.plane is not None and self.plane.is_same(before):
+            return
         if self.here is not None:
             self.here.session.go_to(self.here.plane.key)
         self.plane_changed.emit()
@@ -174,6 +171,13 @@ class Controller:
         self.proposing.look()
         if self.preferences.auto_embed and self.plane is not None:
             self.embed()
+
+    def _displayed_plane(self) -> DisplayedPlane | None:
+        try:
+            return None if self.image is None else displayed_plane(self.image, self.viewer.dims)
+        except ImageError as error:
+            self.said.emit(str(error))
+            return None
 
     @property
     def here(self) -> Here | None:
@@ -235,6 +239,7 @@ class Controller:
     def _embed_plane(self, here: Here, then: Callable[[], None] | None) -> None:
         started, where = perf_counter(), f"{here.image.name} {_position(here.plane)}".strip()
         self.said.emit(f"Embedding {where} ...")
+        self.prompting.prepare(here)
 
         def embedded() -> None:
             seconds, name = perf_counter() - started, here.session.model.card.name
@@ -244,12 +249,15 @@ class Controller:
             if then is not None:
                 then()
             if self.preferences.auto_embed:
-                self._embed_neighbours(here)
+                self._embed_neighbours()
 
         self.submit("embed", here.session.prepare_embed(), embedded)
 
-    def _embed_neighbours(self, here: Here) -> None:
+    def _embed_neighbours(self) -> None:
         """Embed the planes around the displayed one in advance, the nearest first."""
+        here = self.here
+        if here is None:
+            return
         plane = here.plane
         hidden = [axis for axis in range(len(plane.index)) if axis not in plane.axes]
         if not hidden:
@@ -281,8 +289,8 @@ class Controller:
         if before.appearance != now.appearance:
             self._forget_embeddings()
         self.preferences_changed.emit()
-        if now.auto_embed and not before.auto_embed:
-            self._look()
+        if now.auto_embed and not before.auto_embed and self.plane is not None:
+            self.embed(then=self._embed_neighbours)
         self.prompting.update()
 
     def _forget_displayed(self, event: Any = None) -> None:  # noqa: ARG002
@@ -294,6 +302,7 @@ class Controller:
         image = self.image
         if image is not None and image in self._sessions:
             self._sessions[image].use_source(LayerSource(image, self.preferences.appearance))
+        self.plane = None
         self.embedding_changed.emit()
         self._look()
 

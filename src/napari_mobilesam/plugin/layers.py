@@ -63,6 +63,16 @@ class DisplayedPlane:
         index[axis] = position
         return replace(self, index=index)
 
+    def is_same(self, other: "DisplayedPlane | None") -> bool:
+        """Whether another plane has the same pixels in the same place."""
+        return (
+            other is not None
+            and (self.axes, self.shape) == (other.axes, other.shape)
+            and self.world_point == other.world_point
+            and np.array_equal(self.index, other.index)
+            and np.array_equal(self.to_world, other.to_world)
+        )
+
     def from_world(self, positions: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Map world positions (N, d) to points (N, 2) of the plane, and tell which lie on it.
 

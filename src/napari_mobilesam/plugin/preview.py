@@ -37,6 +37,10 @@ class Preview:
         self._name = name
         self.layer: Labels | None = None
 
+    def prepare(self, image: Image, plane: DisplayedPlane) -> None:
+        """Add the layer before it is needed, as adding takes longer than painting."""
+        self._layer_on(image, plane)
+
     def show(self, masks: Sequence[CroppedMask], image: Image, plane: DisplayedPlane) -> None:
         """Paint masks, the first on top, in place of what was shown."""
         labels = np.zeros(plane.shape, dtype=np.int32)

@@ -25,7 +25,7 @@ from napari_mobilesam.plugin.prompt_layers import (
 )
 
 if TYPE_CHECKING:
-    from napari_mobilesam.plugin.controller import Controller
+    from napari_mobilesam.plugin.controller import Controller, Here
 
 Tool = Literal["point", "box", "outline", "scribble"]
 SHAPE_MODES = {"box": "add_rectangle", "outline": "add_polygon_lasso", "scribble": "add_path"}
@@ -128,6 +128,10 @@ class Prompting:
             self.show()
         else:
             controller.submit("decode", request, self.show)
+
+    def prepare(self, here: Here) -> None:
+        """Be ready to show masks."""
+        self._preview.prepare(here.image, here.plane)
 
     def show(self) -> None:
         """Paint the masks of the prompts, or else the one under the cursor."""

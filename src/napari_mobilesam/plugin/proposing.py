@@ -54,12 +54,15 @@ class Proposing:
         except MobileSAMError as error:
             controller.failed.emit(str(error))
             return
+        self._preview.prepare(here.image, here.plane)
+        self._add_proposals(here)
         request = here.session.prepare_everything(self.settings, window)
         controller.submit("everything", request, self._on_found, controller.long_jobs)
 
     def cancel(self) -> None:
         """Stop looking."""
         self._controller.long_jobs.cancel("everything")
+        self._remove_proposals()
 
     def refilter(self) -> None:
         """Apply the thresholds to what was found; nothing is decoded."""
@@ -86,7 +89,9 @@ class Proposing:
     def look(self) -> None:
         """Take the proposals away if they belong to a plane that is not shown any more."""
         here = self._controller.here
-        if here is None or here.session.found is None:
+        if here is None or (
+            here.session.found is None and not self._controller.long_jobs.busy("everything")
+        ):
             self._remove_proposals()
         self.show()
 
@@ -121,22 +126,28 @@ class Proposing:
             self.show()
             self._controller.said.emit(f"Found {len(found)} objects.")
 
-    def _draw_proposals(self, here: Here, boxes_yxyx: NDArray[np.float64]) -> None:
-        """Show boxes (N, 4) as rectangles that can be moved, deleted and added to."""
+    def _add_proposals(self, here: Here) -> None:
+        """Add an empty layer for rectangles that can be moved, deleted and added to."""
         self._remove_proposals()
-        layer = Shapes(
-            [here.plane.to_data(rectangle(box)) for box in boxes_yxyx] or None,
+        self.layer = Shapes(
             ndim=here.image.ndim,
-            shape_type="rectangle",
             name=f"{here.image.name} proposals",
             edge_color=EDGE_COLOUR,
             edge_width=max(1.0, max(here.plane.shape) / 600),
             face_color="transparent",
             **placement(here.image),
         )
-        add_quietly(self._controller.viewer, layer)
-        self.layer = layer
-        self._of_layer.connect(layer.events.data, self._on_edited)
+        add_quietly(self._controller.viewer, self.layer)
+
+    def _draw_proposals(self, here: Here, boxes_yxyx: NDArray[np.float64]) -> None:
+        """Show boxes (N, 4), and follow what is done to them."""
+        if self.layer is None:
+            self._add_proposals(here)
+        if self.layer is not None:
+            corners = [here.plane.to_data(rectangle(box)) for box in boxes_yxyx]
+            if corners:
+                self.layer.add_rectangles(corners)
+            self._of_layer.connect(self.layer.events.data, self._on_edited)
 
     def _remove_proposals(self) -> None:
         self._of_layer.clear()

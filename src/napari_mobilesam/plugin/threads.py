@@ -49,6 +49,10 @@ class Inline:
         else:
             on_result(result)
 
+    def busy(self, kind: str | None = None) -> bool:  # noqa: ARG002
+        """Tell that nothing is ever under way."""
+        return False
+
     def cancel(self, kind: str) -> None:
         """Do nothing, as nothing is ever under way."""
 

@@ -1,0 +1,66 @@
+"""Make the screenshots of the documentation.
+
+    python docs/screenshots.py
+
+opens a viewer; on a machine without a display, run it under xvfb-run with
+LIBGL_ALWAYS_SOFTWARE=1.
+"""
+
+from pathlib import Path
+
+import napari
+from qtpy.QtCore import QEventLoop, QTimer
+from skimage import data
+
+from napari_mobilesam.plugin.widgets.annotate import AnnotateWidget
+from napari_mobilesam.plugin.widgets.everything import EverythingWidget
+
+IMAGES = Path(__file__).parent / "images"
+WINDOW = 1280, 860
+OBJECT, ANOTHER, BESIDE = (400, 318), (330, 318), (250, 318)
+
+
+def finish(controller):
+    """Run the event loop until nothing is under way and everything is painted."""
+
+    def is_idle():
+        return not (controller.live_jobs.busy() or controller.long_jobs.busy())
+
+    for _ in range(3):
+        loop, timer = QEventLoop(), QTimer()
+        timer.timeout.connect(lambda loop=loop: is_idle() and loop.quit())
+        timer.start(100)
+        loop.exec()
+
+
+def shoot(viewer, name):
+    """Save what the window shows."""
+    viewer.screenshot(str(IMAGES / f"{name}.png"), canvas_only=False, flash=False)
+
+
+def main():
+    """Annotate an object by points, then find everything."""
+    IMAGES.mkdir(exist_ok=True)
+    viewer = napari.Viewer()
+    viewer.window.resize(*WINDOW)
+    viewer.add_image(data.immunohistochemistry(), name="tissue", rgb=True)
+    annotate = AnnotateWidget(viewer)
+    viewer.window.add_dock_widget(annotate, name="Annotate")
+    controller = annotate.controller
+    controller.prompting.create_layers()
+    controller.prompting.points.add([OBJECT, ANOTHER])
+    controller.prompting.set_kind("negative")
+    controller.prompting.points.add(BESIDE)
+    finish(controller)
+    shoot(viewer, "annotate")
+    controller.prompting.accept()
+    everything = EverythingWidget(viewer)
+    viewer.window.add_dock_widget(everything, name="Everything", tabify=True)
+    controller.proposing.run()
+    finish(controller)
+    shoot(viewer, "everything")
+    viewer.close()
+
+
+if __name__ == "__main__":
+    main()
