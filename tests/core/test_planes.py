@@ -16,6 +16,9 @@ RAMP = np.linspace(0, 1, 12 * 11).reshape(12, 11)
         RAMP.astype(np.float16),
         RAMP * 1e-9,
         RAMP * 1e12 - 5e11,
+        RAMP * 1e-50,
+        RAMP + 1e9,
+        (RAMP * 200).astype(np.int32) + 2_000_000_000,
         np.broadcast_to(RAMP, (12, 11)),
         RAMP[::-1, ::-1],
     ],
@@ -26,6 +29,7 @@ def test_any_real_type_uses_the_whole_range(image):
     assert rgb.dtype == np.uint8
     assert (rgb.min(), rgb.max()) == (0, 255)
     assert (rgb == rgb[..., :1]).all()
+    assert len(np.unique(rgb)) >= 100
 
 
 def test_percentiles_do_not_see_a_linear_change():
@@ -50,11 +54,14 @@ def test_given_limits_clip():
     np.testing.assert_array_equal(
         to_rgb8(np.array([[0, 10, 15, 20, 99]]), (10, 20))[0, :, 0], [0, 0, 128, 255, 255]
     )
+    quantiles = np.quantile(RAMP, (0.1, 0.9))
+    np.testing.assert_array_equal(to_rgb8(RAMP, quantiles), to_rgb8(RAMP, tuple(quantiles)))
 
 
-@pytest.mark.parametrize("value", [0, 7, -3.5, np.nan, np.inf])
-def test_constant_planes_are_one_grey(value):
-    assert len(np.unique(to_rgb8(np.full((5, 5), value)))) == 1
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [0, 7, -3.5, 1e20, -3.4e38, np.nan, np.inf, -np.inf])
+def test_constant_planes_are_one_grey(value, dtype):
+    assert len(np.unique(to_rgb8(np.full((5, 5), value, dtype)))) == 1
 
 
 def test_what_is_not_finite_does_not_move_the_limits():
@@ -95,23 +102,29 @@ def test_chosen_channels_are_stretched_one_by_one():
         np.zeros((9, 9, 6)),
         np.zeros((0, 4)),
         np.zeros((3, 3), complex),
+        np.zeros((3, 3), object),
+        np.zeros((3, 3), "timedelta64[s]"),
         np.array([["a"]]),
+        [[1, 2], [3]],
+        None,
         np.zeros((4, 4, 2)),
     ],
 )
-def test_what_is_no_plane_is_refused_with_a_reason(image):
+def test_what_is_no_plane_is_refused_with_a_reason_and_a_remedy(image):
     with pytest.raises(ImageError) as caught:
         select_channels(image)
-    assert caught.value.remedy or caught.value.got
+    assert caught.value.expected
+    assert caught.value.got
+    assert caught.value.remedy
 
 
-@pytest.mark.parametrize("channels", [(), (0, 1, 2, 3), (5,)])
+@pytest.mark.parametrize("channels", [(), (0, 1, 2, 3), (5,), (-6,), 1, (0.5,), "rg"])
 def test_channels_that_are_not_there(channels):
     with pytest.raises(SettingsError, match="channel numbers from 0 to 4"):
         to_rgb8(np.zeros((3, 3, 5)), channels=channels)
 
 
-@pytest.mark.parametrize("limits", [(5, 5), (9, 1), (np.nan, 1), "bright", (1, 2, 3), 4])
+@pytest.mark.parametrize("limits", [(5, 5), (9, 1), (np.nan, 1), "bright", (1, 2, 3), 4, None])
 def test_limits_that_make_no_sense(limits):
     with pytest.raises(SettingsError, match="intensity limits"):
         to_rgb8(RAMP, limits)

@@ -1,6 +1,7 @@
 """From any scientific image to the 8-bit RGB plane that the networks were trained on."""
 
 from collections.abc import Sequence
+from operator import index
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,8 +45,7 @@ def to_rgb8(
         If limits or channels do not fit.
     """
     plane = select_channels(image, channels)
-    is_colour = channels is None
-    if limits == "percentile" and not is_colour:
+    if channels is not None and isinstance(limits, str) and limits == "percentile":
         grey = [_stretch(plane[..., c], limits) for c in range(plane.shape[-1])]
         scaled = np.stack(grey, axis=-1)
     else:
@@ -55,7 +55,7 @@ def to_rgb8(
 
 def select_channels(image: ArrayLike, channels: Sequence[int] | None = None) -> NDArray[np.generic]:
     """Check that an array is a plane and return its one to three channels, shape (H, W, C)."""
-    plane = np.asarray(image)
+    plane = _as_array(image)
     _check_plane(plane)
     if plane.ndim == 2:
         plane = plane[..., np.newaxis]
@@ -64,17 +64,12 @@ def select_channels(image: ArrayLike, channels: Sequence[int] | None = None) -> 
         if count in (2, 5):
             raise ImageError(
                 f"an image with {count} channels has no agreed colours",
+                expected="grey, RGB or RGBA, or a choice of channels",
+                got="no choice",
                 remedy="Choose one to three of them, for example channels=(0, 1).",
             )
         return plane[..., :3]
-    chosen = list(channels)
-    if not 1 <= len(chosen) <= 3 or not all(-count <= c < count for c in chosen):
-        raise SettingsError(
-            "these channels cannot be shown",
-            expected=f"one to three channel numbers from 0 to {count - 1}",
-            got=str(chosen),
-        )
-    return plane[..., chosen]
+    return plane[..., _check_channels(channels, count)]
 
 
 def intensity_limits(plane: NDArray[np.generic], limits: Limits) -> tuple[float, float]:
@@ -85,13 +80,11 @@ def intensity_limits(plane: NDArray[np.generic], limits: Limits) -> tuple[float,
     SettingsError
         If ``limits`` is neither a known name nor two finite, increasing values.
     """
-    if limits == "percentile":
-        return _percentile_limits(plane)
-    if limits == "dtype":
-        if np.issubdtype(plane.dtype, np.integer):
-            span = np.iinfo(str(plane.dtype))
-            return float(span.min), float(span.max)
-        return 0.0, 1.0
+    if isinstance(limits, str):
+        if limits == "percentile":
+            return _percentile_limits(plane)
+        if limits == "dtype":
+            return _dtype_limits(plane.dtype)
     try:
         low, high = (float(value) for value in limits)
     except (TypeError, ValueError):
@@ -105,6 +98,18 @@ def intensity_limits(plane: NDArray[np.generic], limits: Limits) -> tuple[float,
     return low, high
 
 
+def _as_array(image: ArrayLike) -> NDArray[np.generic]:
+    try:
+        return np.asarray(image)
+    except ValueError as error:
+        raise ImageError(
+            "this is no array",
+            expected="(H, W) or (H, W, C)",
+            got="rows of different lengths",
+            remedy="Give every row the same number of pixels.",
+        ) from error
+
+
 def _check_plane(plane: NDArray[np.generic]) -> None:
     shape = f"shape {plane.shape}"
     if plane.ndim not in (2, 3) or (plane.ndim == 3 and plane.shape[-1] > 5):
@@ -115,15 +120,40 @@ def _check_plane(plane: NDArray[np.generic]) -> None:
             remedy="Take one plane of a stack (image[0]) or move the channels to the last axis.",
         )
     if plane.size == 0:
-        raise ImageError("the image is empty", expected="at least one pixel", got=shape)
-    if not (np.issubdtype(plane.dtype, np.number) or plane.dtype == np.bool_) or np.iscomplexobj(
-        plane
-    ):
+        raise ImageError(
+            "the image is empty",
+            expected="at least one pixel",
+            got=shape,
+            remedy="Look where it was read or cropped.",
+        )
+    if plane.dtype.kind not in "biuf":
         raise ImageError(
             "this array holds no intensities",
             expected="bool, integer or float values",
             got=f"dtype {plane.dtype}",
+            remedy="Convert it first, for example with image.astype(float) or np.abs(image).",
         )
+
+
+def _check_channels(channels: Sequence[int], count: int) -> list[int]:
+    try:
+        chosen = [index(channel) for channel in channels]
+    except TypeError:
+        chosen = []
+    if not 1 <= len(chosen) <= 3 or not all(-count <= channel < count for channel in chosen):
+        raise SettingsError(
+            "these channels cannot be shown",
+            expected=f"one to three channel numbers from 0 to {count - 1}",
+            got=repr(channels),
+        )
+    return chosen
+
+
+def _dtype_limits(dtype: np.dtype[np.generic]) -> tuple[float, float]:
+    if dtype.kind not in "iu":
+        return 0.0, 1.0
+    span = np.iinfo(str(dtype))
+    return float(span.min), float(span.max)
 
 
 def _percentile_limits(plane: NDArray[np.generic]) -> tuple[float, float]:
@@ -136,17 +166,20 @@ def _percentile_limits(plane: NDArray[np.generic]) -> tuple[float, float]:
     low, high = np.percentile(values.astype(np.float64), PERCENTILES)
     if low == high:
         low, high = float(values.min()), float(values.max())
-    return (float(low), float(high)) if low < high else (float(low), float(low) + 1.0)
+    low, high = float(low), float(high)
+    return (low, high) if low < high else (low, low + max(1.0, abs(low)))
 
 
 def _stretch(plane: NDArray[np.generic], limits: Limits) -> NDArray[np.uint8]:
-    if plane.dtype == np.uint8 and limits == "dtype":
-        return plane.astype(np.uint8)
     low, high = intensity_limits(plane, limits)
-    values = np.nan_to_num(plane.astype(np.float32), nan=low, posinf=high, neginf=low)
-    unit = (values - np.float32(low)) / np.float32(high - low)
-    stretched: NDArray[np.uint8] = np.rint(np.clip(unit, 0.0, 1.0) * 255.0).astype(np.uint8)
-    return stretched
+    if plane.dtype == np.uint8 and (low, high) == (0, 255):
+        return plane.astype(np.uint8)
+    # 32 and 64 bits need doubles: a small contrast may sit on a large offset.
+    grey = plane.astype(np.result_type(plane.dtype, np.float32))
+    grey -= low
+    grey /= high - low
+    grey[np.isnan(grey)] = 0.0
+    return np.rint(grey.clip(0.0, 1.0) * 255.0).astype(np.uint8)
 
 
 def _as_three_channels(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
