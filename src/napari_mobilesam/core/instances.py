@@ -176,7 +176,7 @@ def measure(
     properties = ["label", "area", "bbox", "centroid", "solidity", "eccentricity"]
     if intensity is not None:
         properties.append("mean_intensity")
-        intensity = np.asarray(intensity, dtype=np.float32)
+        intensity = intensity.astype(np.result_type(intensity.dtype, np.float32))
         if intensity.ndim == 3 and intensity.shape[-1] == 1:
             intensity = intensity[..., 0]
     with warnings.catch_warnings():
