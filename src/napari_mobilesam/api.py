@@ -61,7 +61,8 @@ def load_model(
         raise SettingsError(
             "this input size cannot be used",
             expected=f"a multiple of {INPUT_SIZE_STEP} from {MIN_INPUT_SIZE} to {MAX_INPUT_SIZE}",
-            got=str(size),
+            got=repr(size),
+            remedy="Leave input_size=None for the size that suits the model.",
         )
     torch_device = choose_device(device)
     return MobileSAM(card, TorchEngine(load_sam(card), torch_device), size, device=device)

@@ -32,21 +32,45 @@ def test_a_box_is_clipped_to_the_plane():
     [
         ({}, "there is no prompt"),
         ({"points": []}, "there is no prompt"),
-        ({"points": [(np.nan, 1)]}, "finite"),
-        ({"box": (0, 0, np.inf, 3)}, "finite"),
+        ({"points": [(np.nan, 1)]}, "points is finite"),
+        ({"box": (0, 0, np.inf, 3)}, "box is finite"),
+        ({"mask_input": np.full((4, 4), np.nan)}, "mask input is finite"),
+        ({"points": [(1, 2), (3,)]}, "the points cannot be read"),
+        ({"points": (1, 2)}, "wrong shape"),
+        ({"point_labels": [1]}, "do not match"),
         ({"points": [(1, 2), (50, 2)]}, "point 1 lies outside"),
         ({"points": [(1, -1)]}, "point 0 lies outside"),
         ({"points": [(1, 2, 3)]}, "wrong shape"),
-        ({"points": "here"}, "must be numbers"),
+        ({"points": "here"}, "the points cannot be read"),
         ({"points": [(1, 2)], "point_labels": [1, 0]}, "1 values"),
         ({"points": [(1, 2)], "point_labels": [2]}, "do not match"),
         ({"box": (60, 0, 70, 9)}, "box 0 covers no pixel"),
+        ({"box": (-9, -9, 0, 0)}, "box 0 covers no pixel"),
         ({"box": (5, 5, 5, 9)}, "box 0 covers no pixel"),
         ({"box": (5, 5, 9)}, "wrong shape"),
         ({"box": ()}, "wrong shape"),
         ({"mask_input": np.zeros((4, 5))}, "square"),
     ],
 )
-def test_what_cannot_be_decoded_is_refused(prompts, message):
-    with pytest.raises(PromptError, match=message):
+def test_what_cannot_be_decoded_is_refused_with_a_reason_and_a_remedy(prompts, message):
+    with pytest.raises(PromptError, match=message) as caught:
         Prompts.create(SHAPE, **prompts)
+    assert caught.value.expected
+    assert caught.value.got
+    assert caught.value.remedy
+
+
+def test_the_first_wrong_box_is_named():
+    with pytest.raises(PromptError, match=r"box 1 .* 50 x 80, got .*\(4\.0, 90\.0, 9\.0, 95\.0\)"):
+        check_boxes([(1, 2, 3, 4), (4, 90, 9, 95), (9, 9, 9, 9)], SHAPE)
+    with pytest.raises(PromptError, match=r"\(N, 4\), got shape \(4,\)"):
+        check_boxes((1, 2, 3, 4), SHAPE)
+
+
+def test_what_is_refined_keeps_its_prompts():
+    before = Prompts.create(SHAPE, points=[(1, 2)], box=(0, 0, 9, 9))
+    after = before.refining(np.ones((4, 4), np.float32))
+    assert before.mask_input is None
+    assert after.mask_input.shape == (4, 4)
+    assert after.points_yx is before.points_yx
+    assert after.box_yxyx is before.box_yxyx

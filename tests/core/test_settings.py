@@ -19,7 +19,7 @@ def test_changes_make_a_new_value():
     [
         ({"confidnce": 0.2}, "no setting 'confidnce'.*confidence"),
         ({"confidence": 2}, "confidence cannot be 2"),
-        ({"sampler": "random"}, "sampler cannot be 'random'"),
+        ({"sampler": "random"}, "sampler cannot be 'random': expected 'objects' or 'grid'"),
         ({"max_objects": 0}, "max_objects cannot be 0"),
     ],
 )

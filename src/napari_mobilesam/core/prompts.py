@@ -73,6 +73,7 @@ class Prompts:
                 "there is no prompt",
                 expected="at least one point, a box or a mask",
                 got="none of them",
+                remedy="Say where the object is; to find all objects, use everything mode.",
             )
         return cls(points_yx, labels, box_yxyx, logits)
 
@@ -102,12 +103,15 @@ def check_boxes(boxes: ArrayLike, plane_shape: tuple[int, int]) -> NDArray[np.fl
         If the shape is wrong, a value is not finite, or a box lies outside the plane or has
         no area.
     """
-    array = _as_floats(boxes, "boxes")
+    array = _as_floats(boxes, "the boxes")
     if array.size == 0:
         return np.zeros((0, 4))
     if array.ndim != 2 or array.shape[1] != 4:
         raise PromptError(
-            "these boxes have the wrong shape", expected="(N, 4)", got=f"shape {array.shape}"
+            "these boxes have the wrong shape",
+            expected="(N, 4)",
+            got=f"shape {array.shape}",
+            remedy="Give a list of (y0, x0, y1, x1), for a single box too.",
         )
     corners = np.sort(array.reshape(-1, 2, 2), axis=1)
     clipped = np.clip(corners, 0, plane_shape).reshape(-1, 4)
@@ -118,6 +122,7 @@ def check_boxes(boxes: ArrayLike, plane_shape: tuple[int, int]) -> NDArray[np.fl
             f"box {index} covers no pixel of the plane",
             expected=f"y0 < y1 and x0 < x1 inside a plane of {plane_shape[0]} x {plane_shape[1]}",
             got=f"(y0, x0, y1, x1) = {tuple(array[index].tolist())}",
+            remedy="Rows come first; a box that was drawn as (x0, y0, x1, y1) must be turned.",
         )
     return clipped
 
@@ -129,6 +134,7 @@ def _check_box(box: ArrayLike, plane_shape: tuple[int, int]) -> NDArray[np.float
             "this box has the wrong shape",
             expected="(4,), that is (y0, x0, y1, x1)",
             got=f"shape {array.shape}",
+            remedy="For several boxes, use predict_boxes.",
         )
     checked: NDArray[np.float64] = check_boxes(array[np.newaxis], plane_shape)[0]
     return checked
@@ -137,12 +143,15 @@ def _check_box(box: ArrayLike, plane_shape: tuple[int, int]) -> NDArray[np.float
 def _check_points(points: ArrayLike | None, plane_shape: tuple[int, int]) -> NDArray[np.float64]:
     if points is None:
         return np.zeros((0, 2))
-    array = _as_floats(points, "points")
+    array = _as_floats(points, "the points")
     if array.size == 0:
         return np.zeros((0, 2))
     if array.ndim != 2 or array.shape[1] != 2:
         raise PromptError(
-            "these points have the wrong shape", expected="(N, 2)", got=f"shape {array.shape}"
+            "these points have the wrong shape",
+            expected="(N, 2)",
+            got=f"shape {array.shape}",
+            remedy="Give a list of (row, column), for a single point too.",
         )
     outside = ((array < -0.5) | (array > np.subtract(plane_shape, 0.5))).any(axis=1)
     if outside.any():
@@ -151,6 +160,7 @@ def _check_points(points: ArrayLike | None, plane_shape: tuple[int, int]) -> NDA
             f"point {index} lies outside the plane",
             expected=f"(row, column) inside {plane_shape[0]} x {plane_shape[1]} pixels",
             got=str(tuple(array[index].tolist())),
+            remedy="Rows come first; points that were taken as (x, y) must be turned.",
         )
     return array
 
@@ -158,12 +168,13 @@ def _check_points(points: ArrayLike | None, plane_shape: tuple[int, int]) -> NDA
 def _check_labels(labels: ArrayLike | None, count: int) -> NDArray[np.int64]:
     if labels is None:
         return np.ones(count, dtype=np.int64)
-    array = _as_floats(labels, "point labels").reshape(-1)
+    array = _as_floats(labels, "the point labels").reshape(-1)
     if len(array) != count or not np.isin(array, (0, 1)).all():
         raise PromptError(
             "these point labels do not match the points",
             expected=f"{count} values, 1 (on the object) or 0 (beside it)",
             got=f"{len(array)} values {array.tolist()}",
+            remedy="Give one label a point.",
         )
     return array.astype(np.int64)
 
@@ -177,6 +188,7 @@ def _check_mask(mask_input: ArrayLike) -> NDArray[np.float32]:
             "the mask input has the wrong shape",
             expected="square low-resolution logits of an earlier prediction",
             got=f"shape {array.shape}",
+            remedy="Pass one of its low_res_logits, for example low_res_logits[0].",
         )
     return array.astype(np.float32)
 
@@ -185,7 +197,17 @@ def _as_floats(values: ArrayLike, name: str) -> NDArray[np.float64]:
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise PromptError(f"{name} must be numbers", got=repr(values)[:80]) from error
+        raise PromptError(
+            f"{name} cannot be read",
+            expected="numbers, in rows of equal length",
+            got=repr(values)[:80],
+            remedy="Give numbers, such as a list of tuples or an array.",
+        ) from error
     if not np.isfinite(array).all():
-        raise PromptError(f"{name} must be finite numbers", got="NaN or infinite values")
+        raise PromptError(
+            f"not every value of {name} is finite",
+            expected="finite numbers",
+            got="NaN or infinite values",
+            remedy="Leave out what is not.",
+        )
     return array

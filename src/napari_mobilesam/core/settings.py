@@ -33,7 +33,8 @@ class Settings(BaseModel):
                 known = ", ".join(sorted(type(self).model_fields))
                 raise SettingsError(f"there is no setting {name!r}", expected=known) from error
             raise SettingsError(
-                f"{name} cannot be {first['input']!r}", expected=first["msg"]
+                f"{name} cannot be {first['input']!r}",
+                expected=first["msg"].removeprefix("Input should be "),
             ) from error
 
 

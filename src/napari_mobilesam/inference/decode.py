@@ -108,6 +108,7 @@ def _fitting(mask_input: NDArray[np.float32] | None, frame: InputFrame) -> NDArr
             "the mask input does not fit this embedding",
             expected=f"low-resolution logits {expected} for input size {frame.input_size}",
             got="none" if mask_input is None else f"shape {mask_input.shape}",
+            remedy="Use the low_res_logits of a prediction at this input size.",
         )
     return mask_input
 
