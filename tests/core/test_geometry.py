@@ -1,5 +1,8 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from segment_anything.utils.transforms import ResizeLongestSide
 
 from napari_mobilesam.core.geometry import InputFrame, clip_box
 
@@ -15,6 +18,19 @@ def test_longest_side_fills_the_input(plane, resized):
 def test_points_swap_axes_and_scale():
     frame = InputFrame((100, 200), 1024)
     np.testing.assert_allclose(frame.points_to_input([(10, 150)]), [(768, 51.2)])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 3000), st.integers(1, 3000), st.sampled_from([256, 512, 1024]))
+def test_a_plane_lies_in_the_input_where_sam_puts_it(height, width, input_size):
+    frame, sam = InputFrame((height, width), input_size), ResizeLongestSide(input_size)
+    resized = sam.get_preprocess_shape(height, width, input_size)
+    assert frame.resized_shape == tuple(max(1, side) for side in resized)  # SAM's may vanish
+    if min(resized) > 0:
+        yx = np.array([(0.0, 0.0), (height - 1, width / 3), (height, width)])
+        np.testing.assert_allclose(
+            frame.points_to_input(yx), sam.apply_coords(yx[:, ::-1], (height, width))
+        )
 
 
 def test_boxes_there_and_back():

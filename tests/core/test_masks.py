@@ -3,12 +3,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from segment_anything.utils.amg import calculate_stability_score
 from torch.nn.functional import interpolate
 
 from napari_mobilesam.core.geometry import InputFrame
 from napari_mobilesam.core.masks import CroppedMask, MaskBatch
 
-SHAPES = [(1, 1), (1, 400), (300, 2), (37, 53), (128, 128), (200, 90), (600, 900)]
+SHAPES = [(1, 1), (1, 10_000), (1, 400), (300, 2), (37, 53), (128, 128), (200, 90), (600, 900)]
 
 
 def smooth_logits(seed, count, side):
@@ -48,27 +49,47 @@ def test_a_window_is_a_cut_of_the_whole():
     assert batch.logits(0, (5, 5, 5, 9)).shape == (0, 4)
 
 
-@settings(max_examples=40, deadline=None)
-@given(
-    height=st.integers(1, 150),
-    width=st.integers(1, 150),
-    seed=st.integers(0, 1000),
-    threshold=st.floats(-2, 2),
-)
-def test_support_cuts_nothing_off(height, width, seed, threshold):
-    batch = batch_of((height, width), count=1, input_size=64, seed=seed)
+@st.composite
+def sparse_batches(draw):
+    """One mask of a few scattered logits, on any plane, from smaller to larger than the input."""
+    shape = draw(st.tuples(st.integers(1, 150), st.integers(1, 150)))
+    frame = InputFrame(shape, 64, draw(st.sampled_from([1, 4])))
+    rng = np.random.default_rng(draw(st.integers(0, 10_000)))
+    side = (1, frame.logits_size, frame.logits_size)
+    logits = np.where(rng.random(side) < draw(st.floats(0, 0.1)), rng.normal(0, 3, side), -3)
+    return MaskBatch(logits.astype(np.float32), np.ones(1, np.float32), frame)
+
+
+@settings(max_examples=60, deadline=None)
+@given(sparse_batches(), st.floats(-2, 2))
+def test_support_cuts_nothing_off(batch, threshold):
     above = batch.logits(0) > threshold + 1e-4
     y0, x0, y1, x1 = batch.support(0, threshold)
     above[y0:y1, x0:x1] = False
     assert not above.any()
 
 
-def test_stability_is_the_iou_of_two_thresholds():
-    batch = batch_of((70, 70))
+@settings(max_examples=60, deadline=None)
+@given(sparse_batches())
+def test_a_crop_is_all_of_the_mask_and_no_more(batch):
+    whole = as_sam_does(batch)[0]
+    if np.abs(whole).min() < 1e-5:  # too near the threshold for two orders of summation
+        whole = batch.logits(0)
     mask, stability = batch.crop_with_stability(0)
-    logits = batch.logits(0)
-    assert stability == pytest.approx((logits > 1).sum() / (logits > -1).sum())
-    np.testing.assert_array_equal(mask.to_array((70, 70)), logits > 0)
+    np.testing.assert_array_equal(mask.to_array(batch.frame.plane_shape), whole > 0)
+    np.testing.assert_array_equal(mask.pixels, batch.crop(0).pixels)
+    for edge in (mask.pixels[:1], mask.pixels[-1:], mask.pixels[:, :1], mask.pixels[:, -1:]):
+        assert edge.any() == bool(mask.area)
+    assert 0 <= stability <= 1
+
+
+@pytest.mark.parametrize("plane_shape", SHAPES)
+def test_stability_is_sams(plane_shape):
+    batch = batch_of(plane_shape)
+    full_size = torch.from_numpy(as_sam_does(batch))
+    expected = calculate_stability_score(full_size, mask_threshold=0.0, threshold_offset=1.0)
+    ours = [batch.crop_with_stability(index)[1] for index in range(len(batch))]
+    np.testing.assert_allclose(ours, expected.nan_to_num(0.0), atol=2 / np.prod(plane_shape))
 
 
 def test_empty_masks_have_no_pixels_and_no_stability():

@@ -133,7 +133,7 @@ class MaskBatch:
     def crop_with_stability(
         self, index: int, within: Window | None = None
     ) -> tuple[CroppedMask, float]:
-        """One mask and its stability score.
+        """One mask and its stability score, both as far as they lie in the window ``within``.
 
         The stability score is the IoU of the masks at a threshold raised and lowered by
         ``STABILITY_OFFSET`` (SAM, arXiv 2304.02643, appendix B), in [0, 1]; 0 for no mask.
