@@ -52,7 +52,10 @@ def test_error_is_one_message_unless_the_traceback_is_wanted(run):
 def test_interrupt_ends_cleanly(cells, tmp_path):
     images = [shutil.copy(cells, tmp_path / f"{number:03}.png") for number in range(100)]
     output = tmp_path / "out"
-    code = "from napari_mobilesam.cli.main import app; app()"
+    code = (  # a background job is started with SIGINT ignored, and so would be its children
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from napari_mobilesam.cli.main import app; app()"
+    )
     arguments = ["segment", *images, "-o", output, "--points", "30,30"]
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments], stderr=subprocess.PIPE, text=True
