@@ -1,92 +1,10 @@
 import numpy as np
 import pytest
 
-from napari_mobilesam.core.errors import CancelledError, PromptError
-from napari_mobilesam.core.geometry import InputFrame
-from napari_mobilesam.core.prompts import Prompts
+from napari_mobilesam.core.errors import CancelledError
 from napari_mobilesam.core.settings import GridSettings
-from napari_mobilesam.inference.decode import decode_batch, decode_object, decode_objects
 from napari_mobilesam.inference.detect import Proposals
-from napari_mobilesam.inference.encode import ImageEmbedding
 from napari_mobilesam.inference.everything import decode_grid, decode_proposals, grid_points
-
-SHAPE = (60, 90)
-
-
-class DiskEngine:
-    """Stands for a network: its masks are disks at the prompt, three sizes a point.
-
-    It keeps the sizes of the chunks that it was given.
-    """
-
-    logits_stride = 4
-    chunk_size = 3
-
-    def __init__(self):
-        self.chunks = []
-
-    def encode(self, rgb, input_size):  # noqa: ARG002
-        return np.zeros((256, input_size // 16, input_size // 16), np.float32)
-
-    def decode(self, features, prompts, *, multimask, input_size):  # noqa: ARG002
-        if prompts.boxes_xyxy is not None:
-            centre = prompts.boxes_xyxy.reshape(-1, 2, 2).mean(axis=1)
-            radius = np.ptp(prompts.boxes_xyxy.reshape(-1, 2, 2), axis=1).min(axis=1) / 2
-        else:
-            centre = prompts.points_xy[:, 0]
-            radius = np.full(len(centre), 24.0)
-        self.chunks.append(len(centre))
-        grid = np.arange(2, input_size, 4)
-        distance = np.hypot(
-            grid[None, :] - centre[:, 0, None, None], grid[:, None] - centre[:, 1, None, None]
-        )
-        sizes = np.array([0.5, 1.0, 1.5]) if multimask else np.ones(1)
-        logits = (radius[:, None] * sizes)[..., None, None] - distance[:, None]
-        scores = np.broadcast_to([0.5, 0.99, 0.9] if multimask else [1.2], logits.shape[:2])
-        return logits.astype(np.float32), scores.astype(np.float32)
-
-
-@pytest.fixture
-def engine():
-    return DiskEngine()
-
-
-@pytest.fixture
-def embedding():
-    return ImageEmbedding(np.zeros((256, 16, 16), np.float32), InputFrame(SHAPE, 256), "disk")
-
-
-def point(y, x):
-    return Prompts.create(SHAPE, points=[(y, x)])
-
-
-def test_candidates_come_best_first_and_scores_are_fractions(engine, embedding):
-    batch = decode_object(engine, embedding, point(30, 40), multimask=True)
-    np.testing.assert_allclose(batch.scores, [0.99, 0.9, 0.5])
-    areas = [mask.area for mask in batch.crops()]
-    assert areas[2] < areas[0] < areas[1]
-    box = Prompts.create(SHAPE, box=(10, 10, 30, 30))
-    assert decode_object(engine, embedding, box, multimask=False).scores.tolist() == [1.0]
-
-
-def test_mixed_prompts_come_back_in_their_order(engine, embedding):
-    boxes = [Prompts.create(SHAPE, box=(5 * i, 5 * i, 5 * i + 20, 5 * i + 20)) for i in range(5)]
-    mixed = [boxes[0], point(50, 80), *boxes[1:4], point(10, 10), boxes[4]]
-    batch = decode_objects(engine, embedding, mixed)
-    for index, prompt in enumerate(mixed):
-        alone, _ = decode_batch(engine, embedding, [prompt], multimask=False)
-        np.testing.assert_array_equal(batch.low_res_logits[index], alone[0, 0])
-    assert max(engine.chunks) == engine.chunk_size
-
-
-def test_no_prompts_no_masks(engine, embedding):
-    assert len(decode_objects(engine, embedding, [])) == 0
-
-
-def test_a_mask_input_must_fit(engine, embedding):
-    prompts = Prompts.create(SHAPE, points=[(1, 1)], mask_input=np.zeros((256, 256)))
-    with pytest.raises(PromptError, match=r"\(64, 64\).*input size 256"):
-        decode_object(engine, embedding, prompts, multimask=True)
 
 
 def test_every_proposal_becomes_a_candidate_in_its_order(engine, embedding):
@@ -128,6 +46,16 @@ def test_the_grid_keeps_the_good_and_distinct(engine, embedding):
     assert set(decode_grid(engine, embedding, stricter).scores.tolist()) == {np.float32(0.99)}
     unstable = settings.changed(grid_min_stability=0.999)
     assert len(decode_grid(engine, embedding, unstable)) == 0
+
+
+def test_only_a_region_is_decoded(engine, embedding):
+    settings = GridSettings(points_per_side=6, grid_min_stability=0.0)
+    found = decode_grid(engine, embedding, settings, region=(0, 30, 30, 60))
+    assert sum(engine.chunks) == 3 * 2
+    corners = found.proposals_yxyx
+    np.testing.assert_array_equal(corners[:, :2], corners[:, 2:])
+    assert ((corners[:, :2] >= (0, 30)) & (corners[:, :2] < (30, 60))).all()
+    assert (found.confidence == 1).all()
 
 
 def iou(box, other):
