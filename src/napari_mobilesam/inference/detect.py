@@ -63,8 +63,8 @@ class Detector:
         Proposals
             At most ``settings.max_objects`` boxes, after non-maximum suppression.
         """
-        size = settings.image_size or min(max(rgb.shape[:2]), MAX_OWN_SIZE)
-        frame = InputFrame(rgb.shape[:2], size)
+        longest_side = settings.image_size or min(max(rgb.shape[:2]), MAX_OWN_SIZE)
+        frame = InputFrame(rgb.shape[:2], longest_side)
         output = self._network(_letterbox(rgb, frame).to(self._device))
         centre, size, confidence = output[0][0].float().split([2, 2, 1])
         corners = torch.cat([centre - size / 2, centre + size / 2]).T
