@@ -153,7 +153,9 @@ def test_file_in_the_cache_is_checked_again(weights, server):
     assert server.requested == ["/weights.pt", "/weights.pt"]
 
 
-def test_first_download_without_a_hash_is_pinned(weights, caplog):
+def test_first_download_without_a_hash_is_pinned(weights, caplog, monkeypatch):
+    # Other software that ran in this process may have disabled the loggers that it found.
+    monkeypatch.setattr(logging.getLogger("napari_mobilesam.zoo.download"), "disabled", False)
     with caplog.at_level(logging.WARNING):
         first = fetch(weights("/weights.pt"))
     assert first.newly_pinned
