@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mobile_sam import SamPredictor, sam_model_registry
+from mobile_sam import SamAutomaticMaskGenerator, SamPredictor, sam_model_registry
 from skimage import data
 
 import napari_mobilesam as mobilesam
@@ -17,16 +17,22 @@ from napari_mobilesam.core.errors import (
     SettingsError,
     UnknownModelError,
 )
+from napari_mobilesam.core.planes import to_rgb8
 from napari_mobilesam.zoo.catalog import get_card
 from napari_mobilesam.zoo.export import export_model
 
 IMAGE = data.immunohistochemistry()[:300, :450]
+
+ROUGH_MASK = np.full((256, 256), -6, np.float32)
+ROUGH_MASK[40:90, 60:130] = 6
 
 PROMPTS = {
     "point": {"points": [(120, 200)]},
     "points": {"points": [(120, 200), (10, 20), (290, 440)], "point_labels": [1, 0, 0]},
     "box": {"box": (50, 60, 150, 180)},
     "box and points": {"points": [(120, 200)], "box": (50.5, 60, 150, 280)},
+    "mask": {"mask_input": ROUGH_MASK},
+    "mask and point": {"mask_input": ROUGH_MASK, "points": [(75, 110)]},
 }
 
 
@@ -41,11 +47,17 @@ def embedding(micro_1024):
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory):
-    """MobileSAM's own predictor with our weights and our image."""
+def reference_model(tmp_path_factory):
+    """MobileSAM's own model with our weights."""
     path = tmp_path_factory.mktemp("reference") / "mobile_sam.pt"
     export_model(get_card("micro"), path, "mobile_sam")
-    predictor = SamPredictor(sam_model_registry["vit_t"](checkpoint=str(path)).eval())
+    return sam_model_registry["vit_t"](checkpoint=str(path)).eval()
+
+
+@pytest.fixture(scope="module")
+def reference(reference_model):
+    """Its predictor, with our image."""
+    predictor = SamPredictor(reference_model)
     predictor.set_image(IMAGE)
     return predictor
 
@@ -66,16 +78,14 @@ def test_masks_are_the_references_pixel_for_pixel(
     micro_1024, embedding, reference, kind, multimask
 ):
     prompts = PROMPTS[kind]
-    for _ in range(2):  # the second time with the first one's logits
-        ours = micro_1024.predict(embedding, multimask=multimask, **prompts)
-        masks, scores, logits = reference.predict(
-            **in_reference_order(**prompts), multimask_output=multimask
-        )
-        order = np.argsort(-scores)
-        np.testing.assert_array_equal(ours.to_array(), masks[order])
-        np.testing.assert_allclose(ours.scores, scores[order], atol=1e-4)
-        np.testing.assert_allclose(ours.low_res_logits, logits[order], atol=1e-4)
-        prompts = prompts | {"mask_input": ours.low_res_logits[0]}
+    ours = micro_1024.predict(embedding, multimask=multimask, **prompts)
+    masks, scores, logits = reference.predict(
+        **in_reference_order(**prompts), multimask_output=multimask
+    )
+    order = np.argsort(-scores)
+    np.testing.assert_array_equal(ours.to_array(), masks[order])
+    np.testing.assert_allclose(ours.scores, scores[order].clip(0, 1), atol=1e-4)
+    np.testing.assert_allclose(ours.low_res_logits, logits[order], atol=1e-4)
 
 
 def test_boxes_at_once_are_the_references_pixel_for_pixel(micro_1024, embedding, reference):
@@ -90,7 +100,73 @@ def test_boxes_at_once_are_the_references_pixel_for_pixel(micro_1024, embedding,
     )
     ours = micro_1024.predict_boxes(embedding, boxes)
     np.testing.assert_array_equal(ours.to_array(), masks[:, 0].numpy())
-    np.testing.assert_allclose(ours.scores, scores[:, 0].numpy(), atol=1e-4)
+    np.testing.assert_allclose(ours.scores, scores[:, 0].clip(0, 1).numpy(), atol=1e-4)
+
+
+def test_the_grid_finds_what_the_references_mask_generator_finds(
+    micro_1024, embedding, reference_model
+):
+    generator = SamAutomaticMaskGenerator(
+        reference_model, points_per_side=3, pred_iou_thresh=0.2, stability_score_thresh=0.3
+    )
+    expected = sorted(generator.generate(IMAGE), key=lambda mask: -mask["predicted_iou"])
+    assert expected
+    found = micro_1024.everything(
+        IMAGE,
+        embedding=embedding,
+        sampler="grid",
+        points_per_side=3,
+        grid_min_score=0.2,
+        grid_min_stability=0.3,
+        min_area=1,
+        max_overlap=1.0,
+    )
+    masks = [mask.to_array(IMAGE.shape[:2]) for mask in found.masks]
+    np.testing.assert_array_equal(masks, [mask["segmentation"] for mask in expected])
+    for column, key in (("score", "predicted_iou"), ("stability", "stability_score")):
+        np.testing.assert_allclose(found.table[column], [mask[key] for mask in expected], atol=1e-4)
+
+
+def test_everything_is_its_parts_put_together(micro):
+    image, _ = disks(3)
+    settings = micro.default_settings().changed(confidence=0.1, max_overlap=0.3, min_area=20)
+    embedding = micro.embed(image)
+    proposals = micro.propose(to_rgb8(image), settings)
+    batch = micro.predict_boxes(embedding, proposals.boxes_yxyx)
+    masks, labels, scores = batch.to_array(), np.zeros(image.shape, int), []
+    for index in np.argsort(-batch.scores, kind="stable"):
+        mask = masks[index] & near(proposals.boxes_yxyx[index], image.shape)
+        visible = mask & (labels == 0)
+        if visible.sum() >= 20 and (mask & ~visible).sum() <= 0.3 * mask.sum():
+            scores.append(batch.scores[index])
+            labels[visible] = len(scores)
+    found = micro.everything(image, embedding=embedding, settings=settings)
+    np.testing.assert_array_equal(found.labels, labels)
+    np.testing.assert_array_equal(found.scores, scores)
+    means = [image[labels == label].mean() for label in found.table["label"]]
+    np.testing.assert_allclose(found.table["mean_intensity"], means, rtol=1e-5)
+
+
+def near(box_yxyx, shape):
+    """Pixels in the box and a quarter of its sides around it."""
+    y0, x0, y1, x1 = box_yxyx
+    rows, columns = (y1 - y0) / 4, (x1 - x0) / 4
+    inside = np.zeros(shape, bool)
+    inside[
+        max(int(y0 - rows), 0) : int(np.ceil(y1 + rows)),
+        max(int(x0 - columns), 0) : int(np.ceil(x1 + columns)),
+    ] = True
+    return inside
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3000)])
+def test_tiny_and_thin_planes(micro, shape):
+    image = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    embedding = micro.embed(image)
+    assert micro.predict(embedding, points=[(0, 0)]).to_array().shape == (3, *shape)
+    assert micro.predict_boxes(embedding, [(0, 0, 1, 1)]).to_array().shape == (1, *shape)
+    found = micro.everything(image, embedding=embedding, sampler="grid", points_per_side=2)
+    assert found.labels.shape == shape
 
 
 def test_everything_finds_the_disks_of_an_image(micro):
@@ -108,14 +184,14 @@ def test_everything_from_a_grid(micro):
     found = micro.everything(
         image,
         sampler="grid",
-        points_per_side=6,
+        points_per_side=2,
         grid_min_score=0.5,
         grid_min_stability=0.5,
         progress=lambda *report: reports.append(report),
     )
     assert all(found.labels[y, x] for y, x in centres)
     assert (found.table["confidence"] == 1).all()
-    assert reports[-1] == (36, 36)
+    assert reports == [(0, 4), (4, 4)]
 
 
 def test_everything_may_find_nothing(micro):
@@ -125,29 +201,32 @@ def test_everything_may_find_nothing(micro):
     assert found.labels.dtype == np.int32
 
 
-def test_an_embedding_saves_the_encoders_time_and_changes_nothing(micro):
+def test_a_cancelled_run_leaves_model_and_embedding_as_they_were(micro):
     image, _ = disks(2)
-    embedded = micro.everything(image, embedding=micro.embed(image))
-    np.testing.assert_array_equal(embedded.labels, micro.everything(image).labels)
+    embedding = micro.embed(image)
+    features = embedding.features.copy()
+    before = micro.everything(image)
 
-
-def test_a_cancelled_run_leaves_the_model_as_it_was(micro):
-    image, _ = disks(2)
-
-    def stop(_done, _total):
-        raise CancelledError("stopped")
+    def stop(done, _total):
+        if done:
+            raise CancelledError("stopped")
 
     with pytest.raises(CancelledError):
-        micro.everything(image, progress=stop)
-    assert len(micro.everything(image)) == 4
+        micro.everything(image, embedding=embedding, progress=stop)
+    np.testing.assert_array_equal(embedding.features, features)
+    after = micro.everything(image, embedding=embedding)
+    np.testing.assert_array_equal(after.labels, before.labels)
+    assert len(after) == 4
 
 
 @pytest.mark.parametrize("shape", [(9,), (4, 5, 6, 7), (1, 2, 3, 4, 5), (0, 8)])
 def test_what_is_no_plane_is_not_embedded(micro, shape):
-    with pytest.raises(ImageError):
-        micro.embed(np.zeros(shape))
-    with pytest.raises(ImageError):
-        micro.everything(np.zeros(shape))
+    for use in (micro.embed, micro.everything):
+        with pytest.raises(ImageError) as caught:
+            use(np.zeros(shape))
+        assert caught.value.expected
+        assert str(shape) in caught.value.got
+        assert caught.value.remedy
 
 
 @pytest.mark.parametrize(
@@ -163,8 +242,11 @@ def test_what_is_no_plane_is_not_embedded(micro, shape):
     ],
 )
 def test_prompts_that_mean_nothing(micro_1024, embedding, prompts):
-    with pytest.raises(PromptError):
+    with pytest.raises(PromptError) as caught:
         micro_1024.predict(embedding, **prompts)
+    assert caught.value.expected
+    assert caught.value.got
+    assert caught.value.remedy
 
 
 def test_an_embedding_of_another_model_or_image_is_refused(micro, embedding):
@@ -175,7 +257,7 @@ def test_an_embedding_of_another_model_or_image_is_refused(micro, embedding):
 
 
 def test_models_and_sizes_that_are_not_there():
-    with pytest.raises(UnknownModelError, match="micro"):
+    with pytest.raises(UnknownModelError, match=r"one of micro.*'mirco'\. Did you mean micro"):
         mobilesam.load_model("mirco")
     with pytest.raises(SettingsError, match="multiple of 64"):
         mobilesam.load_model("micro", input_size=500)
