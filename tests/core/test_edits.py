@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_mobilesam.core.edits import plan_accept
-from napari_mobilesam.core.errors import LabelsFullError
+from napari_mobilesam.core.errors import LabelsFullError, SettingsError
 from napari_mobilesam.core.masks import CroppedMask
 
 SQUARE = CroppedMask(2, 2, np.ones((4, 4), bool))
@@ -48,14 +48,36 @@ def test_the_selected_label_grows():
     assert (after == 7).sum() == 32
 
 
-def test_the_label_under_a_mask_is_replaced():
+def square(y0, x0, side):
+    return CroppedMask(y0, x0, np.ones((side, side), bool))
+
+
+@pytest.mark.parametrize("better", [square(1, 1, 4), square(1, 1, 2), square(0, 0, 9)])
+def test_the_label_under_a_mask_is_replaced(better):
     after = plane()
-    edit, labels = accept(after, SQUARE, target="replace")
+    edit, labels = accept(after, better, target="replace")
     edit.apply_to(after)
     assert labels == (7,)
-    assert (after == 7).sum() == 16
-    assert not after[0:2].any()
-    assert accept(after, CroppedMask(8, 8, np.ones((1, 1), bool)), target="replace")[1] == (8,)
+    np.testing.assert_array_equal(after == 7, better.to_array(after.shape))
+
+
+@pytest.mark.parametrize("beside", [square(3, 3, 4), SQUARE, square(8, 8, 1)])
+def test_a_label_that_a_mask_only_touches_is_not_replaced(beside):
+    before = plane()
+    edit, labels = accept(before, beside, target="replace")
+    after = before.copy()
+    edit.apply_to(after)
+    assert labels == (8,)
+    np.testing.assert_array_equal(after == 7, before == 7)
+
+
+def test_masks_of_one_accept_do_not_replace_each_other():
+    after = plane()
+    parts = [square(0, 0, 3), square(1, 1, 3), square(6, 6, 3), square(7, 7, 3)]
+    edit, labels = accept(after, *parts, target="replace")
+    edit.apply_to(after)
+    assert labels == (7, 8, 9, 10)
+    assert [(after == label).sum() for label in labels] == [9, 5, 9, 5]
 
 
 @pytest.mark.parametrize("target", ["next", "selected", "replace"])
@@ -78,6 +100,14 @@ def test_a_full_label_image_is_not_written_to():
         accept(labels, SQUARE, next_label=256)
     with pytest.raises(LabelsFullError):
         accept(labels, SQUARE, BESIDE, next_label=255)
+
+
+@pytest.mark.parametrize("label", [0, -3])
+def test_the_background_is_no_label(label):
+    with pytest.raises(SettingsError, match=f"1 or more, got label {label}"):
+        accept(plane(), SQUARE, target="selected", selected=label)
+    with pytest.raises(SettingsError):
+        accept(plane(), SQUARE, next_label=label)
 
 
 def test_an_empty_mask_changes_nothing():

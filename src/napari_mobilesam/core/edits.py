@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mobilesam.core.errors import LabelsFullError
+from napari_mobilesam.core.errors import LabelsFullError, SettingsError
 from napari_mobilesam.core.masks import CroppedMask
 
 Target = Literal["next", "selected", "replace"]
@@ -66,7 +66,9 @@ def plan_accept(
         Accepted masks, written in this order.
     target : "next", "selected" or "replace"
         Each mask gets a label of its own from ``next_label`` on; all get ``selected``; or each
-        takes the place of the label that lies under most of it, which is erased first.
+        takes the place of the label that lies under it, which is erased first. A label lies
+        under a mask if they share most of the smaller of the two, and no mask before it has
+        taken its place.
     selected : int
         The label of target "selected".
     taken : "keep" or "replace"
@@ -85,14 +87,18 @@ def plan_accept(
     ------
     LabelsFullError
         If a label does not fit the type of the plane.
+    SettingsError
+        If a label is below 1, which is the background's.
     """
     result = plane.copy()
     labels: list[int] = []
     for mask in masks:
         label = selected if target == "selected" else next_label
         if target == "replace":
-            label = _label_under(result, mask) or next_label
-            result[result == label] = 0
+            under = _label_under(plane, mask)
+            if under and under not in labels:
+                label = under
+                result[result == label] = 0
         if label == next_label:
             next_label += 1
         _check_fits(label, plane.dtype)
@@ -106,14 +112,22 @@ def plan_accept(
 
 
 def _label_under(plane: NDArray[np.integer[Any]], mask: CroppedMask) -> int:
-    """Label that covers most of a mask; 0 if none does."""
-    labels, counts = np.unique(plane[mask.window][mask.pixels], return_counts=True)
-    counts[labels == 0] = 0
-    return int(labels[counts.argmax()]) if counts.any() else 0
+    """Label that shares most of itself, or most of the mask, with a mask; 0 if none does."""
+    labels, shared = np.unique(plane[mask.window][mask.pixels], return_counts=True)
+    shared[labels == 0] = 0
+    if not shared.any():
+        return 0
+    label, overlap = int(labels[shared.argmax()]), int(shared.max())
+    smaller = min(mask.area, int(np.count_nonzero(plane == label)))
+    return label if 2 * overlap > smaller else 0
 
 
 def _check_fits(label: int, dtype: np.dtype[Any]) -> None:
     largest = np.iinfo(dtype).max
+    if label < 1:
+        raise SettingsError(
+            "this label cannot be written", expected="1 or more", got=f"label {label}"
+        )
     if label > largest:
         raise LabelsFullError(
             "the label image is full",
