@@ -76,3 +76,40 @@ def test_what_cannot_be_used_is_left_out_with_a_reason():
 def test_nothing_positive_is_nothing_to_decode(mode):
     assert combine([], FRAME, mode).prompts == ()
     assert combine([PointPrompt((1, 1), positive=False)], FRAME, mode).prompts == ()
+
+
+@pytest.mark.parametrize("prompt", [PolygonPrompt, ScribblePrompt])
+@pytest.mark.parametrize(
+    "vertices", [np.zeros((0, 2)), np.zeros(2), [(np.nan, 1.0), (2, 3), (4, 9)], [(np.inf, 1.0)]]
+)
+def test_broken_vertices_are_skipped_with_a_reason(prompt, vertices):
+    point = PointPrompt((5, 6))
+    combined = combine([prompt(np.array(vertices)), point], FRAME, "many")
+    assert combined.used == (point,)
+    assert len(combined.prompts) == len(combined.skipped) == 1
+    assert "vertices" in combined.skipped[0]
+
+
+def test_an_object_below_the_resolution_of_the_logits_is_a_box():
+    frame = InputFrame((4096, 4096), 1024)
+    speck = MaskPrompt(CroppedMask(109, 109, np.ones((3, 3), bool)))
+    triangle = PolygonPrompt(np.array([(109.0, 109), (109, 111), (111, 111)]))
+    for prompts in combine([speck, triangle], frame, "many").prompts:
+        assert prompts.mask_input is None
+        assert prompts.box_yxyx is not None
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda by: PolygonPrompt(TRIANGLE + by),
+        lambda by: ScribblePrompt(TRIANGLE + by),
+        lambda by: MaskPrompt(CroppedMask(by, 0, np.ones((3, 3), bool))),
+        lambda by: MaskPrompt(CroppedMask(0, 0, np.full((3, 3), by == 0))),
+    ],
+)
+def test_drawn_prompts_are_values(make):
+    assert make(0) == make(0)
+    assert hash(make(0)) == hash(make(0))
+    assert make(0) != make(1)
+    assert make(0) != PointPrompt((5, 6))

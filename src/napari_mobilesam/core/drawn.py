@@ -44,6 +44,12 @@ class PolygonPrompt:
 
     vertices: NDArray[np.float64]
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PolygonPrompt) and np.array_equal(self.vertices, other.vertices)
+
+    def __hash__(self) -> int:
+        return hash(np.shape(self.vertices))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScribblePrompt:
@@ -52,6 +58,16 @@ class ScribblePrompt:
     vertices: NDArray[np.float64]
     positive: bool = True
 
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, ScribblePrompt)
+            and self.positive == other.positive
+            and np.array_equal(self.vertices, other.vertices)
+        )
+
+    def __hash__(self) -> int:
+        return hash((np.shape(self.vertices), self.positive))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MaskPrompt:
@@ -59,15 +75,36 @@ class MaskPrompt:
 
     mask: CroppedMask
 
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, MaskPrompt)
+            and self.mask.box == other.mask.box
+            and np.array_equal(self.mask.pixels, other.mask.pixels)
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.mask.box)
+
 
 DrawnPrompt = PointPrompt | BoxPrompt | PolygonPrompt | ScribblePrompt | MaskPrompt
 
 
 @dataclass(frozen=True, slots=True)
 class Combined:
-    """Prompts to decode, one an object, and why something that was drawn is not among them."""
+    """Prompts to decode, one an object.
+
+    Parameters
+    ----------
+    prompts : tuple of Prompts
+        One an object.
+    used : tuple of DrawnPrompt
+        What of the drawn they were made of, in its order.
+    skipped : tuple of str
+        Why the rest was left out.
+    """
 
     prompts: tuple[Prompts, ...]
+    used: tuple[DrawnPrompt, ...]
     skipped: tuple[str, ...]
 
 
@@ -94,23 +131,34 @@ def combine(drawn: Sequence[DrawnPrompt], frame: InputFrame, mode: Mode) -> Comb
     negative = [prompt for prompt in usable if _is_negative(prompt)]
     positive = [prompt for prompt in usable if not _is_negative(prompt)]
     if not positive:
-        return Combined((), skipped)
+        return Combined((), usable, skipped)
     objects = [positive] if mode == "one" else [[prompt] for prompt in positive]
-    return Combined(tuple(_join(parts, negative, frame) for parts in objects), skipped)
+    prompts = tuple(_join(parts, negative, frame) for parts in objects)
+    return Combined(prompts, usable, skipped)
 
 
 def _usable(
     drawn: Sequence[DrawnPrompt], frame: InputFrame
-) -> tuple[list[DrawnPrompt], tuple[str, ...]]:
+) -> tuple[tuple[DrawnPrompt, ...], tuple[str, ...]]:
     usable, skipped = [], []
     for prompt in drawn:
         try:
+            _check_vertices(prompt)
             _join([prompt], [], frame)
         except PromptError as error:
             skipped.append(str(error))
         else:
             usable.append(prompt)
-    return usable, tuple(skipped)
+    return tuple(usable), tuple(skipped)
+
+
+def _check_vertices(prompt: DrawnPrompt) -> None:
+    if isinstance(prompt, PolygonPrompt | ScribblePrompt):
+        shape = np.shape(prompt.vertices)
+        if len(shape) != 2 or shape[1] != 2 or not shape[0]:
+            raise PromptError("this shape has no vertices", expected="(N, 2)", got=f"shape {shape}")
+        if not np.isfinite(prompt.vertices).all():
+            raise PromptError("vertices must be finite numbers", got="NaN or infinite values")
 
 
 def _is_negative(prompt: DrawnPrompt) -> bool:
@@ -165,13 +213,15 @@ def _box(prompt: DrawnPrompt) -> NDArray[np.float64] | None:
 
 
 def _logits(prompt: DrawnPrompt, frame: InputFrame) -> NDArray[np.float32] | None:
-    """Draw an outline or a mask at the resolution of the decoder's logits."""
+    """Draw an outline or a mask as logits; None if it is too small to show at their resolution."""
     if isinstance(prompt, PolygonPrompt):
         xy = (frame.points_to_input(prompt.vertices) + 0.5) / frame.logits_stride - 0.5
         inside = polygon2mask((frame.logits_size, frame.logits_size), xy[:, ::-1])
     elif isinstance(prompt, MaskPrompt):
         inside = _sampled(prompt.mask, frame)
     else:
+        return None
+    if not inside.any():
         return None
     return np.where(inside, DRAWN_LOGIT, -DRAWN_LOGIT).astype(np.float32)
 
