@@ -78,7 +78,8 @@ class Accepted:
             return drawn
         objects = [prompt for prompt in drawn if getattr(prompt, "positive", True)]
         others = [prompt for prompt in drawn if not getattr(prompt, "positive", True)]
-        return (objects[self.labels.index(label)], *others)
+        own = [drawn for drawn, name in zip(objects, self.labels, strict=True) if name == label]
+        return (*own, *others)
 
 
 def latest(log: Sequence[Accepted]) -> dict[int, Accepted]:

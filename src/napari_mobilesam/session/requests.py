@@ -4,29 +4,35 @@
 result in the session's own. Results of a generation that is past are dropped there.
 """
 
+from collections import defaultdict, deque
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_mobilesam.api import MobileSAM
 from napari_mobilesam.core.drawn import DrawnPrompt
+from napari_mobilesam.core.errors import PromptError
 from napari_mobilesam.core.instances import Candidates, Instances, resolve
 from napari_mobilesam.core.masks import CroppedMask, MaskBatch, Window
-from napari_mobilesam.core.prompts import Prompts
+from napari_mobilesam.core.prompts import Prompts, check_boxes
 from napari_mobilesam.core.settings import EverythingSettings
 from napari_mobilesam.inference.detect import Proposals
 from napari_mobilesam.inference.encode import ImageEmbedding
 from napari_mobilesam.inference.everything import Progress
 from napari_mobilesam.session.planes import PlaneKey, PlaneSource, shown_plane
 
+Kind = Literal["embed", "decode", "hover", "everything", "revise"]
+"""What goes out of date together."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """For which plane, and in which generation, something was asked."""
+    """For which plane, and in which generation of its kind, something was asked."""
 
     key: PlaneKey
+    kind: Kind
     generation: int
 
 
@@ -43,13 +49,14 @@ class Decoded:
     """Masks of what is drawn: the candidates of one object, or one mask an object.
 
     ``steps`` are all the prompts that led to them, each refining the chosen mask of the one
-    before; the last step is the one decoded here.
+    before; the last step is the one decoded here, going on from the logits ``refined``.
     """
 
     ticket: Ticket
     batch: MaskBatch
     masks: tuple[CroppedMask, ...]
     steps: tuple[Step, ...]
+    refined: NDArray[np.float32] | None
     is_one_object: bool
 
 
@@ -136,6 +143,7 @@ class Decode:
     embedding: ImageEmbedding
     prompts: tuple[Prompts, ...]
     steps: tuple[Step, ...]
+    refined: NDArray[np.float32] | None
     is_one_object: bool
 
     def run(self, progress: Progress) -> Decoded:
@@ -143,6 +151,8 @@ class Decode:
         progress(0, 1)
         if self.is_one_object:
             (prompts,) = self.prompts
+            if self.refined is not None and prompts.mask_input is None:
+                prompts = prompts.refining(self.refined)
             batch = self.model.predict(
                 self.embedding,
                 points=prompts.points_yx,
@@ -153,7 +163,7 @@ class Decode:
         else:
             batch = self.model.predict_objects(self.embedding, self.prompts)
         masks = tuple(batch.crops())
-        return Decoded(self.ticket, batch, masks, self.steps, self.is_one_object)
+        return Decoded(self.ticket, batch, masks, self.steps, self.refined, self.is_one_object)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -198,46 +208,53 @@ class FindEverything:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Redecode:
-    """Follow an edit of the proposals: decode what is new, forget what is gone."""
+class Revise:
+    """Follow what changed since: decode new proposals, forget lost ones, filter anew.
+
+    Parameters
+    ----------
+    before : Found
+        What was found last.
+    boxes_yxyx : (N, 4) float64 array or None
+        All proposals as they are now; None if they are as they were.
+    settings : EverythingSettings
+        With the thresholds of now.
+    """
 
     ticket: Ticket
     model: MobileSAM
     source: PlaneSource
     embedding: ImageEmbedding
     before: Found
-    boxes_yxyx: NDArray[np.float64]
-
-    def run(self, progress: Progress) -> Found:
-        """Do the work."""
-        before, pool = self.before, self.before.pool
-        known = {_box_id(box): index for index, box in enumerate(pool.proposals_yxyx)}
-        kept = [known[name] for name in map(_box_id, self.boxes_yxyx) if name in known]
-        new = np.array([box for box in self.boxes_yxyx if _box_id(box) not in known])
-        batches = before.batches
-        if len(new):
-            batch = Proposals(new, np.ones(len(new), dtype=np.float32))
-            decoded = self.model.decode_boxes(self.embedding, batch, progress=progress)
-            kept += range(len(pool), len(pool) + len(decoded))
-            pool, batches = pool.joined(decoded), (*batches, batch)
-        after = replace(before, ticket=self.ticket, pool=pool, batches=batches, kept=tuple(kept))
-        return refiltered(after, self.source)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Refilter:
-    """Apply other thresholds to what was found, without decoding."""
-
-    ticket: Ticket
-    source: PlaneSource
-    before: Found
+    boxes_yxyx: NDArray[np.float64] | None
     settings: EverythingSettings
 
     def run(self, progress: Progress) -> Found:
-        """Do the work."""
+        """Do the work; boxes that cover no pixel are left out."""
         progress(0, 1)
         after = replace(self.before, ticket=self.ticket, settings=self.settings)
+        if self.boxes_yxyx is not None:
+            after = self._follow(after, self.boxes_yxyx, progress)
         return refiltered(after, self.source)
+
+    def _follow(self, found: Found, boxes_yxyx: NDArray[np.float64], progress: Progress) -> Found:
+        pool, batches = found.pool, found.batches
+        known: dict[tuple[float, ...], deque[int]] = defaultdict(deque)
+        for index, box in enumerate(pool.proposals_yxyx):
+            known[_box_id(box)].append(index)
+        kept, new = [], []
+        for box in boxes_yxyx:
+            indices = known[_box_id(box)]
+            if indices:
+                kept.append(indices.popleft())
+            elif _covers_pixels(box, pool.plane_shape):
+                new.append(box)
+        if new:
+            batch = Proposals(np.array(new), np.ones(len(new), dtype=np.float32))
+            decoded = self.model.decode_boxes(self.embedding, batch, progress=progress)
+            kept += range(len(pool), len(pool) + len(decoded))
+            pool, batches = pool.joined(decoded), (*batches, batch)
+        return replace(found, pool=pool, batches=batches, kept=tuple(kept))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -258,6 +275,12 @@ class FindAgain:
         pool = empty = Candidates.none(self.embedding.plane_shape)
         for batch in self.batches:
             pool = pool.joined(self._decode(batch, progress))
+        if any(index not in range(len(pool)) for index in self.kept):
+            raise PromptError(
+                "proposals that were accepted are not found again",
+                expected=f"numbers below {len(pool)}",
+                got=str(max(self.kept)),
+            )
         unresolved = resolve(empty)
         found = Found(
             self.ticket, unresolved, pool, self.batches, self.kept, self.settings, self.region
@@ -278,6 +301,14 @@ def refiltered(found: Found, source: PlaneSource) -> Found:
     intensity = source.plane(found.ticket.key)
     instances = resolve(found.pool.take(found.kept), found.settings, intensity)
     return replace(found, instances=instances)
+
+
+def _covers_pixels(box_yxyx: NDArray[np.float64], plane_shape: tuple[int, int]) -> bool:
+    try:
+        check_boxes([box_yxyx], plane_shape)
+    except PromptError:
+        return False
+    return True
 
 
 def _box_id(box_yxyx: NDArray[np.float64]) -> tuple[float, ...]:

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -10,12 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from psygnal import Signal
 
 from napari_mobilesam.api import MobileSAM
-from napari_mobilesam.core.drawn import BoxPrompt, Combined, DrawnPrompt, Mode, PointPrompt, combine
+from napari_mobilesam.core.drawn import BoxPrompt, DrawnPrompt, Mode, PointPrompt, combine
 from napari_mobilesam.core.edits import Taken, Target, plan_accept
 from napari_mobilesam.core.errors import PromptError
 from napari_mobilesam.core.instances import Instances
 from napari_mobilesam.core.masks import CroppedMask, MaskBatch, Window
-from napari_mobilesam.core.prompts import Prompts
 from napari_mobilesam.core.settings import EverythingSettings, FilterSettings
 from napari_mobilesam.inference.encode import ImageEmbedding
 from napari_mobilesam.inference.everything import Progress
@@ -32,10 +32,10 @@ from napari_mobilesam.session.requests import (
     Found,
     Hover,
     Hovered,
-    Redecode,
-    Refilter,
+    Kind,
     Request,
     Result,
+    Revise,
     Step,
     Ticket,
 )
@@ -77,7 +77,9 @@ class Session:
         self._drawn: dict[PlaneKey, tuple[DrawnPrompt, ...]] = {}
         self._decoded: Decoded | None = None
         self._found: Found | None = None
-        self._generations = dict.fromkeys(("embed", "decode", "hover", "found"), 0)
+        self._revised_boxes: NDArray[np.float64] | None = None
+        self._revised_settings: EverythingSettings | None = None
+        self._generations: dict[Kind, int] = dict.fromkeys(get_args(Kind), 0)
         self._log: list[Accepted] = []
         self._undone: list[Accepted] = []
 
@@ -96,6 +98,8 @@ class Session:
         if key != self.key:
             self.key = key
             self._leave_plane()
+            if key in self._embeddings:
+                self._embeddings.move_to_end(key)
 
     def is_embedded(self, key: PlaneKey | None = None) -> bool:
         """Whether prompts on a plane (the current one) can be decoded."""
@@ -162,19 +166,22 @@ class Session:
 
     def prepare_embed(self, key: PlaneKey | None = None) -> Request:
         """Ask for the embedding of a plane, the current one if none is named."""
-        ticket = Ticket(self.key if key is None else key, self._generations["embed"])
+        generation = self._generations["embed"]
+        ticket = Ticket(self.key if key is None else key, "embed", generation)
         return Embed(ticket, self.model, self.source)
 
     def prepare_decode(self) -> Request | None:
         """Ask for the masks of what is drawn; None, and no masks, if nothing usable is."""
-        ticket = self.ticket("decode")
-        combined = self._combine(self.drawn)
+        ticket, frame = self.ticket("decode"), self.embedding.frame
+        combined = combine(self.drawn, frame, self.mode)
         self.skipped = combined.skipped
         if not combined.prompts:
             self._decoded = None
+            self.candidates_changed.emit()
             return None
-        steps = self._steps()
-        return self._decode(ticket, combined.prompts, steps)
+        steps, refined = self._steps(combined.used)
+        is_one = self.mode == "one"
+        return Decode(ticket, self.model, self.embedding, combined.prompts, steps, refined, is_one)
 
     def prepare_hover(self, point_yx: tuple[float, float]) -> Request:
         """Ask for the mask under the cursor."""
@@ -185,40 +192,49 @@ class Session:
     ) -> Request:
         """Ask for every object of the plane, or of a window of it."""
         chosen = settings or self.model.default_settings()
-        ticket = self.ticket("found")
+        ticket = self.ticket("everything")
         return FindEverything(ticket, self.model, self.source, self.embedding, chosen, region)
 
     def prepare_redecode(self, boxes_yxyx: NDArray[np.float64]) -> Request:
         """Ask to follow an edit of the proposals, given all of them (N, 4) as they are now."""
-        ticket = self.ticket("found")
-        before = self._found_here()
-        return Redecode(ticket, self.model, self.source, self.embedding, before, boxes_yxyx)
+        self._revised_boxes = boxes_yxyx
+        return self._revise()
 
     def prepare_refilter(self, settings: FilterSettings) -> Request:
         """Ask for what was found by other thresholds."""
-        before = self._found_here()
         thresholds = {name: getattr(settings, name) for name in FilterSettings.model_fields}
-        changed = before.settings.changed(**thresholds)
-        return Refilter(self.ticket("found"), self.source, before, changed)
+        self._revised_settings = self._found_here().settings.changed(**thresholds)
+        return self._revise()
+
+    def _revise(self) -> Revise:
+        """Ask for all changes that no result has followed yet, so that the newest has them all."""
+        found = self._found_here()
+        return Revise(
+            self.ticket("revise"),
+            self.model,
+            self.source,
+            self.embedding,
+            found,
+            self._revised_boxes,
+            self._revised_settings or found.settings,
+        )
 
     def apply(self, result: Result) -> bool:
         """Take a result, unless it is out of date; return whether it was taken for this plane."""
-        kind = {Embedded: "embed", Decoded: "decode", Hovered: "hover"}.get(type(result), "found")
-        if result.ticket.generation != self._generations[kind]:
+        ticket = result.ticket
+        if ticket.generation != self._generations[ticket.kind]:
             return False
         if isinstance(result, Embedded):
-            self._embeddings[result.ticket.key] = result.embedding
-            if len(self._embeddings) > EMBEDDINGS_KEPT:
-                self._embeddings.popitem(last=False)
-            return result.ticket.key == self.key
+            self._keep_embedding(ticket.key, result.embedding)
+            return ticket.key == self.key
         if isinstance(result, Decoded):
-            self._decoded, self.candidate_index, self.hovered = result, 0, None
+            self._decoded, self.hovered = result, None
+            self.candidate_index = result.steps[-1].chosen
             self.candidates_changed.emit()
         elif isinstance(result, Hovered):
             self.hovered = result.mask
         else:
-            self._found = result
-            self.found_changed.emit()
+            self._set_found(result)
         return True
 
     def draw(self, drawn: Sequence[DrawnPrompt], mode: Mode = "one") -> None:
@@ -263,7 +279,7 @@ class Session:
         Raises
         ------
         PromptError
-            If there is no mask.
+            If there is no mask, or no label would change by it.
         LabelsFullError
             If a label does not fit the type of the labels; nothing is written then.
         """
@@ -292,15 +308,13 @@ class Session:
         origin = FromEverything(found.settings, found.batches, found.kept, found.region)
         masks, scores = found.instances.masks, found.instances.scores.tolist()
         labels = self._write(masks, scores, origin, target, selected, taken, next_label)
-        self._found = None
-        self.found_changed.emit()
+        self._set_found(None)
         return labels
 
     def discard_found(self) -> None:
         """Forget what everything mode has found."""
-        self.ticket("found")
-        self._found = None
-        self.found_changed.emit()
+        self.ticket("everything")
+        self._set_found(None)
 
     def clear_prompts(self) -> None:
         """Forget what is drawn on the current plane, and its masks."""
@@ -403,35 +417,45 @@ class Session:
     def _do(self, request: Request, progress: Progress | None = None) -> None:
         self.apply(request.run(progress or (lambda _done, _total: None)))
 
-    def ticket(self, kind: str) -> Ticket:
+    def ticket(self, kind: Kind) -> Ticket:
         """Begin a new generation of a kind of request, for the current plane."""
         self._generations[kind] += 1
-        return Ticket(self.key, self._generations[kind])
+        return Ticket(self.key, kind, self._generations[kind])
 
-    def _combine(self, drawn: tuple[DrawnPrompt, ...]) -> Combined:
-        return combine(drawn, self.embedding.frame, self.mode)
+    def _steps(
+        self, used: tuple[DrawnPrompt, ...]
+    ) -> tuple[tuple[Step, ...], NDArray[np.float32] | None]:
+        """Find the steps that lead to what is drawn, and the logits that the last goes on from.
 
-    def _steps(self) -> tuple[Step, ...]:
-        """Prompts that lead to what is drawn: a mask that is only corrected is gone on from."""
-        now = Step(self.drawn)
+        A mask that is only corrected, by more prompts, is gone on from.
+        """
         before = self._decoded
         if before is None or not before.is_one_object or self.mode != "one":
-            return (now,)
-        count = len(before.steps[-1].drawn)
-        is_correction = len(self.drawn) > count and self.drawn[:count] == before.steps[-1].drawn
-        if not is_correction:
-            return (now,)
-        return (*before.steps[:-1], Step(before.steps[-1].drawn, self.candidate_index), now)
+            return (Step(used),), None
+        *earlier, last = before.steps
+        chosen = Step(last.drawn, self.candidate_index)
+        if used == last.drawn:
+            return (*earlier, chosen), before.refined
+        if used[: len(last.drawn)] == last.drawn:
+            logits = before.batch.low_res_logits[self.candidate_index]
+            return (*earlier, chosen, Step(used)), logits
+        return (Step(used),), None
 
-    def _decode(
-        self, ticket: Ticket, prompts: tuple[Prompts, ...], steps: tuple[Step, ...]
-    ) -> Decode:
-        before = self._decoded
-        if len(steps) > 1 and before is not None and prompts[0].mask_input is None:
-            logits = before.batch.low_res_logits[steps[-2].chosen]
-            prompts = (prompts[0].refining(logits),)
-        is_one = self.mode == "one"
-        return Decode(ticket, self.model, self.embedding, prompts, steps, is_one)
+    def _keep_embedding(self, key: PlaneKey, embedding: ImageEmbedding) -> None:
+        """Keep an embedding, and forget the oldest if they are too many, but not the current."""
+        self._embeddings[key] = embedding
+        self._embeddings.move_to_end(key)
+        if self.key in self._embeddings:
+            self._embeddings.move_to_end(self.key)
+        if len(self._embeddings) > EMBEDDINGS_KEPT:
+            self._embeddings.popitem(last=False)
+
+    def _set_found(self, found: Found | None) -> None:
+        """Take what was found, with all changes that were asked for until now."""
+        self._found = found
+        self._revised_boxes = self._revised_settings = None
+        self.ticket("revise")
+        self.found_changed.emit()
 
     def _write(
         self,
@@ -452,6 +476,11 @@ class Session:
             taken=taken,
             next_label=first,
         )
+        if edit.is_empty:
+            raise PromptError(
+                "no label would change",
+                remedy="What the masks cover is labelled already; let them take those pixels.",
+            )
         self.labels.write(self.key, edit)
         self._log.append(
             Accepted(
@@ -481,7 +510,9 @@ class Session:
         self._leave_plane()
 
     def _leave_plane(self) -> None:
-        for kind in ("decode", "hover", "found"):
+        stale: tuple[Kind, ...] = ("decode", "hover", "everything", "revise")
+        for kind in stale:
             self.ticket(kind)
         self._decoded = self._found = self.hovered = None
+        self._revised_boxes = self._revised_settings = None
         self.candidate_index = 0

@@ -230,7 +230,7 @@ def _accept_again(session: Session, accepted: _Accepted) -> None:
     else:
         batches = tuple(None if b is None else _unpack_batch(b) for b in origin.batches)
         request = FindAgain(
-            session.ticket("found"),
+            session.ticket("everything"),
             session.model,
             session.source,
             session.embedding,
