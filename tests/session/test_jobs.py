@@ -1,6 +1,8 @@
 import threading
+import time
 from queue import SimpleQueue
 
+import numpy as np
 import pytest
 
 from napari_mobilesam.core.errors import CancelledError
@@ -109,3 +111,31 @@ def test_nothing_is_delivered_after_closing(log):
     while not calls.empty():
         calls.get()()
     assert log == []
+
+
+class Busy:
+    """Reports progress until it is stopped."""
+
+    def run(self, progress):
+        for step in range(100_000):
+            progress(step, 100_000)
+            time.sleep(1e-4)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_is_stopped_whenever_no_thread_stays(seed, log):
+    random = np.random.default_rng(seed)
+    jobs = Jobs(lambda call: call())
+    for _ in range(20):
+        kind = str(random.integers(3))
+        if random.random() < 0.6:
+            jobs.submit(kind, Busy(), **log.callbacks())
+        else:
+            jobs.cancel(kind)
+        time.sleep(float(random.uniform(0, 2e-3)))
+    jobs.close()
+    delivered = len(log)
+    assert not any(t.name == "mobilesam-jobs" for t in threading.enumerate())
+    assert {entry[1] for entry in log if entry[0] == "error"} <= {CancelledError}
+    time.sleep(0.01)
+    assert len(log) == delivered

@@ -5,7 +5,8 @@ from napari_mobilesam.core.drawn import BoxPrompt, MaskPrompt, PointPrompt
 from napari_mobilesam.core.errors import LabelsFullError, PromptError
 from napari_mobilesam.core.settings import FilterSettings
 from napari_mobilesam.session.planes import ArrayLabels, ArraySource
-from napari_mobilesam.session.session import Session
+from napari_mobilesam.session.requests import Embedded, Ticket
+from napari_mobilesam.session.session import EMBEDDINGS_KEPT, Session
 
 CENTRES = [(30 + 60 * y, 30 + 60 * x) for y in range(2) for x in range(3)]
 SETTINGS = FilterSettings(min_area=10, max_overlap=0.5)
@@ -147,6 +148,47 @@ def test_stale_results_are_dropped(session):
     assert not session.is_embedded()
 
 
+def test_the_same_prompts_again_are_the_same_mask(session):
+    session.add_points([CENTRES[1]])
+    session.step_candidate()
+    session.add_points([(30, 120)], [0])
+    session.step_candidate()
+    logits, steps = session.candidates.low_res_logits, session._decoded.steps
+    session.draw(session.drawn)
+    session.apply(run(session.prepare_decode()))
+    np.testing.assert_array_equal(session.candidates.low_res_logits, logits)
+    assert session.candidate_index == 1
+    assert len(session._decoded.steps) == len(steps)
+
+
+def test_embedding_neighbours_does_not_push_out_the_current_plane(session, embedding):
+    for index in range(2 * EMBEDDINGS_KEPT):
+        session.apply(Embedded(Ticket((index,), "embed", 0), embedding))
+    assert session.is_embedded()
+    assert len(session._embeddings) == EMBEDDINGS_KEPT
+
+
+def test_an_accept_that_would_change_nothing_is_no_step(session):
+    session.labels.array[:] = 5
+    session.add_box((13, 13, 47, 47))
+    with pytest.raises(PromptError, match="no label would change"):
+        session.accept()
+    assert session.log == ()
+    assert session.masks
+    session.undo()
+    assert (session.labels.array == 5).all()
+
+
+def test_prompts_come_back_without_those_that_were_skipped(session):
+    boxes = tuple(BoxPrompt((y - 17, x - 17, y + 17, x + 17)) for y, x in CENTRES[:2])
+    session.set_prompts([PointPrompt((999.0, 0.0)), *boxes], "many")
+    assert session.accept() == (1, 2)
+    assert session.recall(1) == boxes[:1]
+    session.set_prompts(boxes, "many")
+    session.accept(target="selected", selected=4, taken="replace")
+    assert session.recall(4) == boxes
+
+
 def test_hovering_shows_a_mask_until_something_is_drawn(session):
     assert session.apply(run(session.prepare_hover(CENTRES[0])))
     assert session.hovered.area > 0
@@ -194,6 +236,40 @@ def test_everything_is_found_edited_filtered_and_accepted(session):
     assert set(session.features["source"]) == {"everything"}
     session.undo()
     assert not session.labels.array.any()
+
+
+def test_the_newest_revision_has_all_changes(session):
+    boxes = session.everything(**SETTINGS.model_dump()).candidates.proposals_yxyx
+    edited = np.concatenate([boxes[1:], [[60.0, 60, 118, 118], [5.0, 5, 5, 9]]])
+    redecode = session.prepare_redecode(edited)
+    refilter = session.prepare_refilter(FilterSettings(min_score=0.1))
+    assert not session.apply(run(redecode))
+    assert session.apply(run(refilter))
+    assert len(session.found.candidates) == len(boxes)
+    assert session._found.settings.min_score == 0.1
+
+
+def test_a_run_outlives_a_revision_but_not_the_reverse(session):
+    session.everything(**SETTINGS.model_dump())
+    again = session.prepare_everything(session._found.settings.changed(max_objects=2))
+    assert session.apply(run(session.prepare_refilter(SETTINGS)))
+    early = session.prepare_refilter(SETTINGS)
+    assert session.apply(run(again))
+    assert not session.apply(run(early))
+    late = session.prepare_refilter(SETTINGS)
+    session.accept_everything()
+    assert not session.apply(run(late))
+    assert session.found is None
+
+
+def test_a_grid_keeps_all_masks_of_a_point(session):
+    found = session.everything(
+        sampler="grid", points_per_side=5, grid_min_score=0.3, grid_min_stability=0.5
+    )
+    points = found.candidates.proposals_yxyx
+    assert len(np.unique(points, axis=0)) < len(points)
+    session.apply(run(session.prepare_redecode(points)))
+    np.testing.assert_array_equal(session.found.labels, found.labels)
 
 
 def test_a_region_limits_where_everything_looks(session):

@@ -77,6 +77,78 @@ def test_a_replay_is_equal_bit_for_bit(saved, stack):
     np.testing.assert_array_equal(labels, session.labels.array)
 
 
+@pytest.fixture
+def session(micro, stack):
+    return Session(micro, ArraySource(stack[0]), ArrayLabels(stack[0].shape))
+
+
+def replayed(session, image, tmp_path, **changes):
+    """Labels of a replay, after single fields of the first accept were changed in the file."""
+    path = tmp_path / "a.mobilesam.json"
+    session.save(path)
+    content = json.loads(path.read_text())
+    for where, change in changes.items():
+        accepted = content["accepted"][0]
+        (accepted["origin"] if where == "origin" else accepted).update(change)
+    path.write_text(json.dumps(content))
+    return mobilesam.replay_session(path, image)
+
+
+def test_a_corrected_scribble_is_replayed(session, stack, tmp_path):
+    session.set_prompts([ScribblePrompt(np.array([(25.0, 85), (35, 95)]))])
+    session.step_candidate()
+    session.add_points([(30, 60)], [0])
+    session.accept()
+    np.testing.assert_array_equal(replayed(session, stack[0], tmp_path), session.labels.array)
+
+
+def test_what_was_accepted_before_a_change_is_replayed_as_it_was(session, stack, tmp_path):
+    session.add_points([(30, 30)])
+    session.accept()
+    session.use_source(ArraySource(stack[0], limits=(0, 60), gamma=2.0))
+    session.add_points([(30, 90)])
+    session.step_candidate()
+    session.accept()
+    session.use_model(mobilesam.load_model("micro", device="cpu", input_size=256))
+    session.add_points([(90, 90)])
+    session.accept()
+    np.testing.assert_array_equal(replayed(session, stack[0], tmp_path), session.labels.array)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"key": [0, 0, 0]},
+        {"conditions": 7},
+        {"target": "selected", "selected": -5},
+        {"target": "selected", "selected": 0},
+        {"next_label": -3},
+        {"next_label": 2**80},
+    ],
+)
+def test_decisions_that_cannot_be_are_refused(session, stack, tmp_path, change):
+    session.add_box((13, 13, 47, 47))
+    session.accept()
+    with pytest.raises(mobilesam.MobileSAMError):
+        replayed(session, stack[0], tmp_path, accepted=change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kept": [999]},
+        {"kept": [-1]},
+        {"batches": []},
+        {"batches": [{"boxes": [[1, 1, 20, 20]], "confidence": []}]},
+    ],
+)
+def test_proposals_that_cannot_be_are_refused(session, stack, tmp_path, change):
+    session.everything(min_area=10)
+    session.accept_everything()
+    with pytest.raises(mobilesam.MobileSAMError):
+        replayed(session, stack[0], tmp_path, origin=change)
+
+
 def test_a_file_holds_no_pixels_and_reads_back_to_itself(saved, stack, micro, tmp_path):
     _, path = saved
     from napari_mobilesam.session.session_file import replay
@@ -96,7 +168,7 @@ def test_another_image_is_refused(saved, stack):
 
 def test_other_weights_are_refused_unless_they_are_wanted(saved, stack, micro, tmp_path):
     content = json.loads(saved[1].read_text())
-    content["weights"]["encoder.safetensors"] = "0" * 64
+    content["conditions"][0]["weights"][0][1] = "0" * 64
     path = tmp_path / "old.mobilesam.json"
     path.write_text(json.dumps(content))
     with pytest.raises(FileFormatError, match="other weights"):

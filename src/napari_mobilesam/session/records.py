@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from napari_mobilesam.api import MobileSAM
 from napari_mobilesam.core.drawn import DrawnPrompt, Mode
 from napari_mobilesam.core.edits import Taken, Target
 from napari_mobilesam.core.masks import Window
-from napari_mobilesam.core.settings import EverythingSettings
+from napari_mobilesam.core.settings import EverythingSettings, Limits
 from napari_mobilesam.inference.detect import Proposals
-from napari_mobilesam.session.planes import PlaneKey
+from napari_mobilesam.session.planes import PlaneKey, PlaneSource
 from napari_mobilesam.session.requests import Step
 
 FEATURES = ("index", "model", "source", "score", "prompts")
@@ -39,6 +40,43 @@ class FromEverything:
     region: Window | None
 
 
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """With what masks were made: the model, and how it was shown the image.
+
+    Parameters
+    ----------
+    model : str
+        Name of the model.
+    input_size : int
+        Side of its square input, in pixels.
+    weights : tuple of (str, str or None)
+        Files of its weights, and their hashes.
+    limits, gamma
+        As for :class:`~napari_mobilesam.session.planes.PlaneSource`.
+    """
+
+    model: str
+    input_size: int
+    weights: tuple[tuple[str, str | None], ...]
+    limits: Limits
+    gamma: float
+
+    @classmethod
+    def of(cls, model: MobileSAM, source: PlaneSource) -> "Conditions":
+        """Describe a model and the image it is shown."""
+        limits = source.limits
+        if not isinstance(limits, str):
+            limits = float(limits[0]), float(limits[1])
+        gamma = float(source.gamma)
+        return cls(model.card.name, model.input_size, hashes_of(model), limits, gamma)
+
+
+def hashes_of(model: MobileSAM) -> tuple[tuple[str, str | None], ...]:
+    """Files of a model's weights, and their hashes."""
+    return tuple((file.name, file.sha256 or file.xxh128) for file in model.card.files)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Accepted:
     """One accept: where the masks came from, how they were written, what labels they got.
@@ -55,8 +93,8 @@ class Accepted:
         The label of each mask.
     scores : tuple of float
         Predicted IoU of each mask.
-    model : str
-        Name of the model.
+    conditions : Conditions
+        With what the masks were made.
     """
 
     key: PlaneKey
@@ -67,7 +105,7 @@ class Accepted:
     next_label: int
     labels: tuple[int, ...]
     scores: tuple[float, ...]
-    model: str
+    conditions: Conditions
 
     def drawn_for(self, label: int) -> tuple[DrawnPrompt, ...]:
         """Prompts that a label came from; none for everything mode."""
@@ -92,7 +130,7 @@ def features(log: Sequence[Accepted]) -> pd.DataFrame:
     rows = [
         (
             label,
-            accepted.model,
+            accepted.conditions.model,
             "prompts" if isinstance(accepted.origin, FromPrompts) else "everything",
             accepted.scores[accepted.labels.index(label)],
             len(accepted.drawn_for(label)),

@@ -22,7 +22,7 @@ from napari_mobilesam.inference.everything import Progress
 from napari_mobilesam.io.annotations import write_annotations
 from napari_mobilesam.session import records
 from napari_mobilesam.session.planes import LabelStore, PlaneKey, PlaneSource
-from napari_mobilesam.session.records import Accepted, FromEverything, FromPrompts
+from napari_mobilesam.session.records import Accepted, Conditions, FromEverything, FromPrompts
 from napari_mobilesam.session.requests import (
     Decode,
     Decoded,
@@ -492,7 +492,7 @@ class Session:
                 first,
                 labels,
                 tuple(scores),
-                self.model.card.name,
+                Conditions.of(self.model, self.source),
             )
         )
         self._undone.clear()

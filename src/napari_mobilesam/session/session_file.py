@@ -9,11 +9,11 @@ import hashlib
 import zlib
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_mobilesam.api import MobileSAM, load_model
 from napari_mobilesam.core.drawn import (
@@ -33,7 +33,13 @@ from napari_mobilesam.core.settings import EverythingSettings, Limits
 from napari_mobilesam.inference.detect import Proposals
 from napari_mobilesam.io.atomic import replacing
 from napari_mobilesam.session.planes import ArrayLabels, ArraySource, PlaneKey
-from napari_mobilesam.session.records import Accepted, FromEverything, FromPrompts
+from napari_mobilesam.session.records import (
+    Accepted,
+    Conditions,
+    FromEverything,
+    FromPrompts,
+    hashes_of,
+)
 from napari_mobilesam.session.requests import FindAgain
 from napari_mobilesam.session.session import Session
 
@@ -96,6 +102,12 @@ class _Batch(_Part):
     boxes: list[Quad]
     confidence: list[float]
 
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Self:
+        if len(self.boxes) != len(self.confidence):
+            raise ValueError("each box needs a confidence")
+        return self
+
 
 class _FromEverything(_Part):
     kind: Literal["everything"] = "everything"
@@ -105,8 +117,17 @@ class _FromEverything(_Part):
     region: tuple[int, int, int, int] | None
 
 
+class _Conditions(_Part):
+    model: str
+    input_size: int
+    weights: list[tuple[str, str | None]]
+    limits: Limits
+    gamma: float
+
+
 class _Accepted(_Part):
     key: tuple[int, ...]
+    conditions: int
     origin: Annotated[_FromPrompts | _FromEverything, Field(discriminator="kind")]
     target: Target
     selected: int
@@ -123,14 +144,21 @@ class _Plane(_Part):
 class _File(_Part):
     format: Literal["napari-mobilesam session"] = "napari-mobilesam session"
     version: Literal[1] = 1
-    model: str
-    input_size: int
-    weights: dict[str, str | None]
-    limits: Limits
-    gamma: float
     channels: tuple[int, ...] | None
+    conditions: list[_Conditions]
+    current: int
     planes: list[_Plane]
     accepted: list[_Accepted]
+
+    @model_validator(mode="after")
+    def _check_references(self) -> Self:
+        planes = {plane.key for plane in self.planes}
+        if not {accepted.key for accepted in self.accepted} <= planes:
+            raise ValueError("a plane that was annotated is not listed")
+        used = {self.current, *(accepted.conditions for accepted in self.accepted)}
+        if not used <= set(range(len(self.conditions))):
+            raise ValueError("conditions that were worked under are not listed")
+        return self
 
 
 def save(session: Session, path: str | PathLike[str]) -> None:
@@ -145,15 +173,17 @@ def save(session: Session, path: str | PathLike[str]) -> None:
     """
     source = session.source
     keys = sorted({accepted.key for accepted in session.log})
+    now = Conditions.of(session.model, source)
+    conditions = list(dict.fromkeys([*(accepted.conditions for accepted in session.log), now]))
     content = _File(
-        model=session.model.card.name,
-        input_size=session.model.input_size,
-        weights=_weights(session.model),
-        limits=source.limits,
-        gamma=source.gamma,
         channels=source.channels if isinstance(source, ArraySource) else None,
+        conditions=[_pack_conditions(each) for each in conditions],
+        current=conditions.index(now),
         planes=[_Plane(key=key, sha256=_hash(source.plane(key))) for key in keys],
-        accepted=[_pack_accepted(accepted) for accepted in session.log],
+        accepted=[
+            _pack_accepted(accepted, conditions.index(accepted.conditions))
+            for accepted in session.log
+        ],
     )
     with replacing(Path(path)) as part:
         part.write_text(content.model_dump_json(indent=1), encoding="utf-8")
@@ -175,7 +205,8 @@ def replay(
     image : array
         The image that was annotated.
     model : MobileSAM, optional
-        Model to use even if its weights are others; the one that the file names if not given.
+        Model to use for all, even if its weights are others; those that the file names if not
+        given.
     labels : ArrayLabels, optional
         Labels to go on from, if there were some before the session.
 
@@ -190,16 +221,18 @@ def replay(
         If the file cannot be read, or belongs to another image or to other weights.
     """
     content = _read(Path(path))
-    if model is None:
-        model = load_model(content.model, input_size=content.input_size)
-        _check_weights(content, model, Path(path))
-    source = ArraySource(
-        image, limits=content.limits, channels=content.channels, gamma=content.gamma
-    )
-    _check_planes(content, source, Path(path))
+    models: dict[tuple[str, int], MobileSAM] = {}
+    stages = [
+        (model or _load(conditions, models, Path(path)), _source(conditions, content, image))
+        for conditions in content.conditions
+    ]
+    _check_planes(content, stages[content.current][1], Path(path))
+    model, source = stages[content.current]
     session = Session(model, source, labels or ArrayLabels(source.label_shape))
     for accepted in content.accepted:
+        _enter(session, *stages[accepted.conditions])
         _accept_again(session, accepted)
+    _enter(session, model, source)
     return session
 
 
@@ -216,6 +249,30 @@ def read_prompts(path: str | PathLike[str]) -> list[tuple[PlaneKey, tuple[DrawnP
         for accepted in _read(Path(path)).accepted
         if isinstance(accepted.origin, _FromPrompts)
     ]
+
+
+def _load(
+    conditions: _Conditions, loaded: dict[tuple[str, int], MobileSAM], path: Path
+) -> MobileSAM:
+    """Load the model that something was accepted with, once."""
+    name = conditions.model, conditions.input_size
+    if name not in loaded:
+        loaded[name] = load_model(conditions.model, input_size=conditions.input_size)
+    _check_weights(conditions, loaded[name], path)
+    return loaded[name]
+
+
+def _source(conditions: _Conditions, content: _File, image: ArrayLike) -> ArraySource:
+    """Make the image be as it was shown when something was accepted."""
+    limits, gamma = conditions.limits, conditions.gamma
+    return ArraySource(image, limits=limits, channels=content.channels, gamma=gamma)
+
+
+def _enter(session: Session, model: MobileSAM, source: ArraySource) -> None:
+    if model is not session.model:
+        session.use_model(model)
+    if source is not session.source:
+        session.use_source(source)
 
 
 def _accept_again(session: Session, accepted: _Accepted) -> None:
@@ -268,12 +325,13 @@ def _read(path: Path) -> _File:
         ) from error
 
 
-def _check_weights(content: _File, model: MobileSAM, path: Path) -> None:
-    if content.weights != _weights(model):
+def _check_weights(conditions: _Conditions, model: MobileSAM, path: Path) -> None:
+    today = list(hashes_of(model))
+    if conditions.weights != today:
         raise FileFormatError(
-            f"{path.name} was made with other weights of {content.model}",
-            expected=str(content.weights),
-            got=str(_weights(model)),
+            f"{path.name} was made with other weights of {conditions.model}",
+            expected=str(dict(conditions.weights)),
+            got=str(dict(today)),
             remedy="Pass model= to replay it with the weights of today all the same.",
         )
 
@@ -294,10 +352,6 @@ def _other_image(path: Path, got: str) -> FileFormatError:
     )
 
 
-def _weights(model: MobileSAM) -> dict[str, str | None]:
-    return {file.name: file.sha256 or file.xxh128 for file in model.card.files}
-
-
 def _hash(pixels: NDArray[np.generic]) -> str:
     plane = select_channels(pixels)
     digest = hashlib.sha256(f"{plane.shape} {plane.dtype.str}".encode())
@@ -305,9 +359,20 @@ def _hash(pixels: NDArray[np.generic]) -> str:
     return digest.hexdigest()
 
 
-def _pack_accepted(accepted: Accepted) -> _Accepted:
+def _pack_conditions(conditions: Conditions) -> _Conditions:
+    return _Conditions(
+        model=conditions.model,
+        input_size=conditions.input_size,
+        weights=list(conditions.weights),
+        limits=conditions.limits,
+        gamma=conditions.gamma,
+    )
+
+
+def _pack_accepted(accepted: Accepted, conditions: int) -> _Accepted:
     return _Accepted(
         key=accepted.key,
+        conditions=conditions,
         origin=_pack_origin(accepted.origin),
         target=accepted.target,
         selected=accepted.selected,
