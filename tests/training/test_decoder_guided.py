@@ -7,13 +7,13 @@ from napari_mobilesam.core.errors import CheckpointError
 from napari_mobilesam.models.sam import build_sam
 from napari_mobilesam.training.datasets import LOGITS_STRIDE, DataSettings, Steps
 from napari_mobilesam.training.decoder_guided import (
-    DecoderGuidedSettings,
     corrective_click,
     example_loss,
     train,
 )
 from napari_mobilesam.training.fit import save_encoder
 from napari_mobilesam.training.losses import SAM_WEIGHTS
+from napari_mobilesam.training.settings import DecoderGuidedSettings
 from napari_mobilesam.zoo.catalog import get_card
 from napari_mobilesam.zoo.checkpoints import card_for_file, load_sam
 

@@ -7,11 +7,11 @@ import zarr
 
 from napari_mobilesam.core.errors import FileFormatError
 from napari_mobilesam.training.distill import (
-    DistillSettings,
     Lessons,
     distill,
     write_embeddings,
 )
+from napari_mobilesam.training.settings import DistillSettings
 from napari_mobilesam.training.synthetic import generate
 from napari_mobilesam.zoo.catalog import get_card
 from napari_mobilesam.zoo.checkpoints import load_sam

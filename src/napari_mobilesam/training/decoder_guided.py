@@ -9,26 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from napari_mobilesam.core.masks import MASK_THRESHOLD
-from napari_mobilesam.core.settings import Fraction
 from napari_mobilesam.models.sam import Sam
 from napari_mobilesam.training.datasets import LOGITS_STRIDE, Example, Steps
-from napari_mobilesam.training.fit import FitSettings, Validate, fit
+from napari_mobilesam.training.fit import Validate, fit
 from napari_mobilesam.training.losses import SAM_WEIGHTS, LossWeights, prompt_loss
-
-
-class DecoderGuidedSettings(FitSettings):
-    """How an encoder is taught through the decoder."""
-
-    point_weight: float = Field(
-        1.5, ge=0, title="Point weight", description="Weight of point prompts; boxes have 1."
-    )
-    corrective_share: Fraction = Field(
-        0.4, title="Corrective share", description="Share of the images with a corrective click."
-    )
+from napari_mobilesam.training.settings import DecoderGuidedSettings
 
 
 def train(

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 import zarr
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -22,15 +21,9 @@ from napari_mobilesam.core.geometry import InputFrame
 from napari_mobilesam.core.planes import to_rgb8
 from napari_mobilesam.inference.encode import resize_to_input
 from napari_mobilesam.models.sam import Sam
-from napari_mobilesam.training.fit import FitSettings, Validate, fit
+from napari_mobilesam.training.fit import Validate, fit
+from napari_mobilesam.training.settings import DistillSettings
 from napari_mobilesam.training.synthetic.scene import Scene
-
-
-class DistillSettings(FitSettings):
-    """How a student learns from a teacher's embeddings."""
-
-    batch_size: int = Field(8, ge=1, title="Batch size", description="Images of an optimiser step.")
-    seed: int = Field(0, ge=0, title="Seed", description="Same seed, same order of the images.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,18 +5,17 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
-from pydantic import Field, model_validator
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from napari_mobilesam.core.errors import CheckpointError
-from napari_mobilesam.core.settings import Fraction, Settings
 from napari_mobilesam.models.sam import ImageEncoder, Sam
+from napari_mobilesam.training.settings import FitSettings
 
 Validate = Callable[[Sam], dict[str, float]]
 """Scores a model; its value for "score" decides which encoder is kept as the best."""
@@ -32,54 +31,6 @@ class StepData(Protocol[Batch_co]):
     """Training data as a pure function of the step, which is what makes a resume exact."""
 
     def __getitem__(self, step: int) -> Batch_co: ...
-
-
-class FitSettings(Settings):
-    """How an encoder is trained, whatever teaches it."""
-
-    steps: int = Field(
-        10_000, ge=1, title="Steps", description="The run ends after so many optimiser steps."
-    )
-    seconds: float | None = Field(
-        None, gt=0, title="Seconds", description="The run ends after so long, if that is sooner."
-    )
-    learning_rate: float = Field(
-        2e-4, gt=0, title="Learning rate", description="Its greatest value, after the warm-up."
-    )
-    final_rate: Fraction = Field(
-        0.02, title="Final rate", description="Share of the learning rate that the cosine leaves."
-    )
-    warmup_steps: int = Field(
-        50, ge=0, title="Warm-up", description="Steps of linearly growing learning rate."
-    )
-    weight_decay: float = Field(
-        0.01, ge=0, title="Weight decay", description="AdamW's, on matrices and kernels only."
-    )
-    max_gradient: float = Field(
-        1.0, gt=0, title="Gradient norm", description="Longer gradients are shortened to this."
-    )
-    average_decay: float = Field(
-        0.995,
-        ge=0,
-        lt=1,
-        title="Averaging",
-        description="Decay a step of the averaged weights, which are the result.",
-    )
-    bfloat16: bool = Field(
-        False, title="Mixed precision", description="Compute in bfloat16 where torch deems it safe."
-    )
-    checkpoint_seconds: float = Field(
-        300, ge=0, title="Checkpoint interval", description="Seconds between checkpoints."
-    )
-    validation_seconds: float = Field(
-        1200, ge=0, title="Validation interval", description="Seconds between validations."
-    )
-
-    @model_validator(mode="after")
-    def _warm_up_ends(self) -> Self:
-        if self.warmup_steps >= self.steps:
-            raise ValueError("warmup_steps must be less than steps")
-        return self
 
 
 def fit(

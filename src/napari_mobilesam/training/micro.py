@@ -9,7 +9,8 @@ import pandas as pd
 from napari_mobilesam.inference.engine import TorchEngine, choose_device
 from napari_mobilesam.models.sam import Sam
 from napari_mobilesam.training.datasets import DataSettings, LabelledImages, Steps
-from napari_mobilesam.training.decoder_guided import DecoderGuidedSettings, train
+from napari_mobilesam.training.decoder_guided import train
+from napari_mobilesam.training.settings import DecoderGuidedSettings
 from napari_mobilesam.training.synthetic import KINDS
 from napari_mobilesam.training.synthetic.scene import Scene
 from napari_mobilesam.training.validation import evaluate_prompts, validation_scenes

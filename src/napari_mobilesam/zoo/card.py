@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -129,6 +129,11 @@ class ModelCard:
     def detector_file(self) -> WeightFile:
         """The file that holds the detector."""
         return next(file for file in self.files if file.role == "detector")
+
+    def with_detector(self, path: Path) -> ModelCard:
+        """Put a detector of the same architecture, from a file on this machine, in its place."""
+        file = WeightFile("detector", path.name, Local(path.resolve()))
+        return replace(self, files=(*self.sam_files, file))
 
     @property
     def is_bundled(self) -> bool:

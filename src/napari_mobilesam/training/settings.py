@@ -1,0 +1,123 @@
+"""Every parameter of training, without torch, so that the command line can list them."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from napari_mobilesam.core.settings import Fraction, Settings
+
+
+class FitSettings(Settings):
+    """How an encoder is trained, whatever teaches it."""
+
+    steps: int = Field(
+        10_000, ge=1, title="Steps", description="The run ends after so many optimiser steps."
+    )
+    seconds: float | None = Field(
+        None, gt=0, title="Seconds", description="The run ends after so long, if that is sooner."
+    )
+    learning_rate: float = Field(
+        2e-4, gt=0, title="Learning rate", description="Its greatest value, after the warm-up."
+    )
+    final_rate: Fraction = Field(
+        0.02, title="Final rate", description="Share of the learning rate that the cosine leaves."
+    )
+    warmup_steps: int = Field(
+        50, ge=0, title="Warm-up", description="Steps of linearly growing learning rate."
+    )
+    weight_decay: float = Field(
+        0.01, ge=0, title="Weight decay", description="AdamW's, on matrices and kernels only."
+    )
+    max_gradient: float = Field(
+        1.0, gt=0, title="Gradient norm", description="Longer gradients are shortened to this."
+    )
+    average_decay: float = Field(
+        0.995,
+        ge=0,
+        lt=1,
+        title="Averaging",
+        description="Decay a step of the averaged weights, which are the result.",
+    )
+    bfloat16: bool = Field(
+        False, title="Mixed precision", description="Compute in bfloat16 where torch deems it safe."
+    )
+    checkpoint_seconds: float = Field(
+        300, ge=0, title="Checkpoint interval", description="Seconds between checkpoints."
+    )
+    validation_seconds: float = Field(
+        1200, ge=0, title="Validation interval", description="Seconds between validations."
+    )
+
+    @model_validator(mode="after")
+    def _warm_up_ends(self) -> Self:
+        if self.warmup_steps >= self.steps:
+            raise ValueError("warmup_steps must be less than steps")
+        return self
+
+
+class DecoderGuidedSettings(FitSettings):
+    """How an encoder is taught through the decoder."""
+
+    point_weight: float = Field(
+        1.5, ge=0, title="Point weight", description="Weight of point prompts; boxes have 1."
+    )
+    corrective_share: Fraction = Field(
+        0.4, title="Corrective share", description="Share of the images with a corrective click."
+    )
+
+
+class DistillSettings(FitSettings):
+    """How a student learns from a teacher's embeddings."""
+
+    batch_size: int = Field(8, ge=1, title="Batch size", description="Images of an optimiser step.")
+    seed: int = Field(0, ge=0, title="Seed", description="Same seed, same order of the images.")
+
+
+class DetectorDataSettings(Settings):
+    """What the detector learns from."""
+
+    tile: int = Field(
+        448,
+        ge=64,
+        title="Tile",
+        description="Larger images are cut into tiles of at most this side, in pixels.",
+    )
+    scenes: int = Field(
+        1500, ge=0, title="Synthetic scenes", description="How many, all kinds alike."
+    )
+    data_seed: int = Field(0, ge=0, title="Data seed", description="Same seed, same scenes.")
+
+
+class DetectorTrainingSettings(Settings):
+    """How the detector is trained, in two stages as MobileSAMv2's (arXiv 2312.09579)."""
+
+    mask_epochs: int = Field(
+        10, ge=0, title="Epochs with masks", description="Of boxes and masks together; 0 skips it."
+    )
+    box_epochs: int = Field(
+        30, ge=1, title="Epochs of boxes", description="Of boxes alone, afterwards."
+    )
+    image_size: int = Field(
+        416,
+        ge=64,
+        multiple_of=32,
+        title="Image size",
+        description="Side of the square input in pixels, a multiple of 32.",
+    )
+    batch_size: int = Field(16, ge=1, title="Batch size", description="Images of a batch.")
+    learning_rate: float = Field(
+        1e-3, gt=0, title="Learning rate", description="AdamW's greatest, after the warm-up."
+    )
+    warmup_epochs: float = Field(
+        1.0, ge=0, title="Warm-up", description="Epochs of growing learning rate, in each stage."
+    )
+    zoom: Fraction = Field(
+        0.6, title="Zoom", description="Images are shown 1 - zoom to 1 + zoom times as large."
+    )
+    mosaic: Fraction = Field(
+        0.5, title="Mosaic", description="Share of the inputs that are made of four images."
+    )
+    contrast: Fraction = Field(
+        0.5, title="Contrast", description="Share of the inputs whose contrast is altered."
+    )
+    seed: int = Field(0, ge=0, title="Seed", description="Same seed, same course.")
