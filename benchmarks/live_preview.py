@@ -58,12 +58,8 @@ def run_until(condition):
 
 def finish(controller):
     """Run the event loop until nothing is under way and everything is painted."""
-
-    def is_idle():
-        return not (controller.live_jobs.busy() or controller.long_jobs.busy())
-
-    for _ in range(3):  # results may ask for more
-        run_until(is_idle)
+    run_until(lambda: not controller.busy())
+    QApplication.processEvents()
 
 
 def preview_seconds(controller, point):

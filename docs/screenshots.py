@@ -22,15 +22,10 @@ OBJECT, ANOTHER, BESIDE = (400, 318), (330, 318), (250, 318)
 
 def finish(controller):
     """Run the event loop until nothing is under way and everything is painted."""
-
-    def is_idle():
-        return not (controller.live_jobs.busy() or controller.long_jobs.busy())
-
-    for _ in range(3):
-        loop, timer = QEventLoop(), QTimer()
-        timer.timeout.connect(lambda loop=loop: is_idle() and loop.quit())
-        timer.start(100)
-        loop.exec()
+    loop, timer = QEventLoop(), QTimer()
+    timer.timeout.connect(lambda: controller.busy() or loop.quit())
+    timer.start(100)
+    loop.exec()
 
 
 def shoot(viewer, name):

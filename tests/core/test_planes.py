@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from napari_mobilesam.core import planes
 from napari_mobilesam.core.errors import ImageError, SettingsError
 from napari_mobilesam.core.planes import select_channels, to_rgb8
 
@@ -128,3 +129,13 @@ def test_channels_that_are_not_there(channels):
 def test_limits_that_make_no_sense(limits):
     with pytest.raises(SettingsError, match="intensity limits"):
         to_rgb8(RAMP, limits)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+def test_counted_percentiles_are_those_of_numpy(dtype, size):
+    values = np.random.default_rng(size).integers(0, np.iinfo(dtype).max, size).astype(dtype)
+    expected = np.percentile(values.astype(float), planes.PERCENTILES)
+    if expected[0] < expected[1]:
+        plane = values.reshape(1, -1)
+        assert np.allclose(planes.intensity_limits(plane, "percentile"), expected)

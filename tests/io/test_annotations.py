@@ -198,9 +198,19 @@ def test_csv_is_the_table(tmp_path):
     labels = ugly_labels()
     table = table_of(labels)
     back = pd.read_csv(write(tmp_path, "csv", labels, table=table))
-    pd.testing.assert_frame_equal(back, table, check_exact=False)
+    pd.testing.assert_frame_equal(back, table, check_exact=False, check_like=True)
     measured = pd.read_csv(write(tmp_path, "csv", labels))
     assert measured["area"].tolist() == table["area"].tolist()
+
+
+def test_csv_has_a_row_for_every_label_whatever_the_table_knows(tmp_path):
+    labels = ugly_labels()
+    known = pd.DataFrame({"label": [labels.max(), 12_345], "score": [0.5, 0.9]})
+    back = pd.read_csv(write(tmp_path, "csv", labels, table=known)).set_index("label")
+    assert sorted(back.index) == sorted(np.unique(labels[labels > 0]))
+    assert back.loc[labels.max(), "score"] == 0.5
+    assert back["score"].notna().sum() == 1
+    assert back["area"].gt(0).all()
 
 
 def test_csv_holds_no_masks(tmp_path):

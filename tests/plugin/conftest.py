@@ -42,6 +42,12 @@ def loaded(monkeypatch, model):
     monkeypatch.setattr(LoadModel, "run", lambda *_: model)
 
 
+def finish(qtbot, controller):
+    """Wait until nothing is under way and all results are delivered and painted."""
+    qtbot.waitUntil(lambda: not controller.busy(), timeout=60_000)
+    qtbot.wait(10)
+
+
 @pytest.fixture
 def viewer():
     return ViewerModel()
@@ -63,8 +69,10 @@ def no_leaks():
     """Check that a test leaves no worker thread, and no callback of ours on any layer."""
     layers: list[Layer] = []
     yield layers
-    threads = [thread.name for thread in threading.enumerate()]
-    assert not [name for name in threads if name.startswith("mobilesam")]
+    for thread in threading.enumerate():
+        if thread.name.startswith("mobilesam"):
+            thread.join(timeout=10)  # its last step may still run
+            assert not thread.is_alive()
     for layer in layers:
         assert not our_callbacks(layer.events)
 

@@ -8,6 +8,8 @@ from qtpy.QtWidgets import QFileDialog
 from napari_mobilesam.plugin import commands
 from napari_mobilesam.plugin.preferences import Preferences
 
+from .conftest import finish
+
 MANIFEST = PluginManifest.from_distribution("napari-mobilesam")
 IDS = [command.id for command in MANIFEST.contributions.commands]
 
@@ -62,9 +64,7 @@ def test_commands_do_what_the_buttons_do(plugin, window, qtbot, chosen_path):
     def execute(name):
         plugin.commands.execute(f"napari-mobilesam.{name}", (window,))
         controller = commands.open_annotate(window).controller
-        is_idle = lambda: not (controller.live_jobs.busy() or controller.long_jobs.busy())  # noqa: E731
-        qtbot.waitUntil(is_idle, timeout=60_000)
-        qtbot.wait(100)
+        finish(qtbot, controller)
         return controller
 
     execute("open_annotate")

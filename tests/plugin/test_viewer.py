@@ -11,22 +11,9 @@ from napari_mobilesam.plugin.widgets.annotate import AnnotateWidget
 from napari_mobilesam.plugin.widgets.everything import EverythingWidget
 from napari_mobilesam.session.session_file import replay
 
-from .conftest import CENTRES, our_callbacks
+from .conftest import CENTRES, finish, our_callbacks
 
 LONGEST_OPENING_S = 1.5
-
-
-def finish(qtbot, controller):
-    """Wait until nothing runs and all results are delivered."""
-
-    def is_idle():
-        return not (controller.live_jobs.busy() or controller.long_jobs.busy())
-
-    while True:
-        qtbot.waitUntil(is_idle, timeout=60_000)
-        qtbot.wait(50)  # results may ask for more
-        if is_idle():
-            return
 
 
 @pytest.fixture

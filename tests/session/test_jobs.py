@@ -49,7 +49,7 @@ def log():
 def jobs():
     jobs = Jobs(lambda call: call())
     yield jobs
-    jobs.close()
+    jobs.join(10)
     assert not any(t.name == "mobilesam-jobs" for t in threading.enumerate())
 
 
@@ -60,7 +60,7 @@ def test_results_progress_and_errors_are_delivered(jobs, log):
     assert jobs.wait(10)
     jobs.submit("work", Broken(), **log.callbacks())
     assert jobs.wait(10)
-    jobs.close()
+    jobs.join()
     assert log == [("progress", 0, 2), ("progress", 1, 2), ("result", "a"), ("error", ValueError)]
 
 
@@ -78,7 +78,7 @@ def test_the_newest_of_a_kind_wins(jobs, log):
         jobs.submit("work", task, **log.callbacks())
     tasks[0].gate.set()
     assert jobs.wait(10)
-    jobs.close()
+    jobs.join()
     assert [entry[1] for entry in log if entry[0] == "result"] == ["other", "3"]
     assert not any(task.started.is_set() for task in tasks[1:3])
     assert ("error", CancelledError) not in log
@@ -106,7 +106,7 @@ def test_nothing_is_delivered_after_closing(log):
     jobs.submit("work", task, **log.callbacks())
     assert task.started.wait(10)
     threading.Timer(0.05, task.gate.set).start()
-    jobs.close()
+    jobs.join()
     jobs.submit("work", Task("later"), **log.callbacks())
     while not calls.empty():
         calls.get()()
@@ -133,7 +133,7 @@ def test_whatever_is_stopped_whenever_no_thread_stays(seed, log):
         else:
             jobs.cancel(kind)
         time.sleep(float(random.uniform(0, 2e-3)))
-    jobs.close()
+    jobs.join(10)
     delivered = len(log)
     assert not any(t.name == "mobilesam-jobs" for t in threading.enumerate())
     assert {entry[1] for entry in log if entry[0] == "error"} <= {CancelledError}

@@ -6,7 +6,8 @@ from napari_mobilesam.core.errors import LabelsFullError, PromptError
 from napari_mobilesam.core.settings import FilterSettings
 from napari_mobilesam.session.planes import ArrayLabels, ArraySource
 from napari_mobilesam.session.requests import Embedded, Ticket
-from napari_mobilesam.session.session import EMBEDDINGS_KEPT, Session
+from napari_mobilesam.session.session import Session
+from napari_mobilesam.session.state import EMBEDDINGS_KEPT
 
 CENTRES = [(30 + 60 * y, 30 + 60 * x) for y in range(2) for x in range(3)]
 SETTINGS = FilterSettings(min_area=10, max_overlap=0.5)

@@ -42,6 +42,11 @@ class LabelEdit:
         """Return the edit that takes this one back."""
         return LabelEdit(self.indices, self.after, self.before)
 
+    def only(self, chosen: NDArray[np.bool_]) -> "LabelEdit":
+        """Return the part of this edit that changes the chosen (N,) pixels."""
+        rows, columns = self.indices
+        return LabelEdit((rows[chosen], columns[chosen]), self.before[chosen], self.after[chosen])
+
     def apply_to(self, plane: NDArray[np.integer[Any]]) -> None:
         """Write the new labels into a plane (H, W)."""
         plane[self.indices] = self.after

@@ -15,7 +15,8 @@ class Binding:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self.main_thread = MainThread()
-        self.controller = Controller(viewer, Jobs(self.main_thread), Jobs(self.main_thread))
+        live, long = Jobs(self.main_thread), Jobs(self.main_thread)
+        self.controller = Controller(viewer, live, long, self.main_thread.later)
         self.keys = KeyBindings(self.controller)
         self.users = 0
 

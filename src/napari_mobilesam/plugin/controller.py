@@ -50,6 +50,8 @@ class Controller:
         With or without a window.
     live_jobs, long_jobs : Jobs
         Workers: one for what a hand on the mouse waits for, one for what takes long.
+    later : callable
+        Makes a call once what has changed in the viewer is painted; at once if not given.
     """
 
     image_changed = Signal()
@@ -61,8 +63,17 @@ class Controller:
     progressed = Signal(str, int, int)
     finished = Signal(str)
 
-    def __init__(self, viewer: ViewerModel, live_jobs: Jobs, long_jobs: Jobs) -> None:
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        live_jobs: Jobs,
+        long_jobs: Jobs,
+        later: Callable[[Callable[[], None]], None] | None = None,
+    ) -> None:
         self.viewer = viewer
+        self._later = later or (lambda call: call())
+        self._put_off = 0
+        self._is_closed = False
         self.live_jobs = live_jobs
         self.long_jobs = long_jobs
         self.preferences = load_preferences()
@@ -82,6 +93,7 @@ class Controller:
 
     def close(self) -> None:
         """Stop the workers, leave every event, and take our preview layers away."""
+        self._is_closed = True
         self.live_jobs.close()
         self.long_jobs.close()
         self._of_image.clear()
@@ -239,7 +251,6 @@ class Controller:
     def _embed_plane(self, here: Here, then: Callable[[], None] | None) -> None:
         started, where = perf_counter(), f"{here.image.name} {_position(here.plane)}".strip()
         self.said.emit(f"Embedding {where} ...")
-        self.prompting.prepare(here)
 
         def embedded() -> None:
             seconds, name = perf_counter() - started, here.session.model.card.name
@@ -251,7 +262,14 @@ class Controller:
             if self.preferences.auto_embed:
                 self._embed_neighbours()
 
-        self.submit("embed", here.session.prepare_embed(), embedded)
+        def start() -> None:
+            if self.here is not None and self.here.session is here.session:
+                self.submit("embed", here.session.prepare_embed(), embedded)
+
+        if self.prompting.prepare(here):
+            self.later(start)
+        else:
+            start()
 
     def _embed_neighbours(self) -> None:
         """Embed the planes around the displayed one in advance, the nearest first."""
@@ -335,6 +353,21 @@ class Controller:
 
         self.progressed.emit(kind, 0, 0)
         jobs.submit(kind, request, on_result=on_result, on_error=on_error, on_progress=on_progress)
+
+    def later(self, call: Callable[[], None]) -> None:
+        """Make a call once what has changed in the viewer is painted, unless closed by then."""
+        self._put_off += 1
+
+        def unless_closed() -> None:
+            self._put_off -= 1
+            if not self._is_closed:
+                call()
+
+        self._later(unless_closed)
+
+    def busy(self) -> bool:
+        """Whether anything is under way."""
+        return bool(self._put_off) or self.live_jobs.busy() or self.long_jobs.busy()
 
     def cancel(self) -> None:
         """Stop loading and embedding."""

@@ -31,7 +31,7 @@ class DisplayedPlane:
     to_world : (D + 1, D + 1) float array
         Homogeneous matrix from the layer's pixels to the last D axes of the world.
     world_point : tuple of float
-        Where the viewer's sliders stand.
+        Where the viewer's sliders stand; 0 along the displayed axes.
     """
 
     axes: tuple[int, int]
@@ -129,9 +129,10 @@ def displayed_plane(image: Image, dims: Dims) -> DisplayedPlane:
                 remedy="Move the sliders to where the image is.",
             )
         index[axis] = position
-    return DisplayedPlane(
-        (rows, columns), index, (shape[rows], shape[columns]), to_world, tuple(dims.point)
+    sliders = tuple(
+        0.0 if axis in dims.displayed else float(at) for axis, at in enumerate(dims.point)
     )
+    return DisplayedPlane((rows, columns), index, (shape[rows], shape[columns]), to_world, sliders)
 
 
 def _slider_positions(

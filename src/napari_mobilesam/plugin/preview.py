@@ -24,6 +24,9 @@ COLOURS = (
 )
 """Of the background, and of the masks in turn; telling apart neighbours, not classes."""
 
+DTYPE = np.uint16
+"""Of the painted numbers; napari shows 16 bits as they are, but must convert wider ones."""
+
 
 class Preview:
     """A layer of masks that are not accepted yet.
@@ -37,13 +40,14 @@ class Preview:
         self._name = name
         self.layer: Labels | None = None
 
-    def prepare(self, image: Image, plane: DisplayedPlane) -> None:
-        """Add the layer before it is needed, as adding takes longer than painting."""
-        self._layer_on(image, plane)
+    def prepare(self, image: Image, plane: DisplayedPlane) -> bool:
+        """Add the layer before it is needed, as adding takes longer; tell whether that was done."""
+        before = self.layer
+        return self._layer_on(image, plane) is not before
 
     def show(self, masks: Sequence[CroppedMask], image: Image, plane: DisplayedPlane) -> None:
         """Paint masks, the first on top, in place of what was shown."""
-        labels = np.zeros(plane.shape, dtype=np.int32)
+        labels = np.zeros(plane.shape, dtype=DTYPE)
         for number in range(len(masks), 0, -1):
             mask = masks[number - 1]
             labels[mask.window][mask.pixels] = number
@@ -54,14 +58,10 @@ class Preview:
         if self.layer is None and not labels.any():
             return
         layer = self._layer_on(image, plane)
-        old = layer.data.reshape(plane.shape)
-        changed = np.nonzero(old != labels)
-        if changed[0].size:
-            values = labels[changed]
-            index = np.zeros((layer.ndim, values.size), dtype=np.intp)
-            index[list(plane.axes)] = changed
-            layer.data_setitem(tuple(index), values)
-        layer.visible = True
+        layer.data[...] = labels.reshape(layer.data.shape)
+        self._repaint(layer)
+        if not layer.visible:
+            layer.visible = True
 
     def forget(self, layer: Layer) -> None:
         """Notice that the layer was removed by somebody else."""
@@ -76,14 +76,18 @@ class Preview:
     def clear(self) -> None:
         """Show nothing."""
         if self.layer is not None and self.layer.data.any():
-            index = np.nonzero(self.layer.data)
-            self.layer.data_setitem(index, 0)
+            self.layer.data[...] = 0
+            self._repaint(self.layer)
 
     def remove(self) -> None:
         """Take the layer out of the viewer."""
         if self.layer is not None:
             self._viewer.layers.remove(self.layer)
         self.layer = None
+
+    def _repaint(self, layer: Labels) -> None:
+        """Show pixels that were written past the layer's history, which nobody wants undone."""
+        layer.refresh(thumbnail=False, highlight=False, extent=False)
 
     def _layer_on(self, image: Image, plane: DisplayedPlane) -> Labels:
         shape = np.ones(len(plane.index), dtype=int)
@@ -100,7 +104,7 @@ class Preview:
 
     def _add(self, shape: tuple[int, ...], image: Image, affine: np.ndarray) -> Labels:
         layer = Labels(
-            np.zeros(shape, dtype=np.int32),
+            np.zeros(shape, dtype=DTYPE),
             name=self._name,
             affine=affine,
             units=image.units,

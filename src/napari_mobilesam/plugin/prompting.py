@@ -129,9 +129,9 @@ class Prompting:
         else:
             controller.submit("decode", request, self.show)
 
-    def prepare(self, here: Here) -> None:
-        """Be ready to show masks."""
-        self._preview.prepare(here.image, here.plane)
+    def prepare(self, here: Here) -> bool:
+        """Be ready to show masks; tell whether a layer was added for them."""
+        return self._preview.prepare(here.image, here.plane)
 
     def show(self) -> None:
         """Paint the masks of the prompts, or else the one under the cursor."""

@@ -12,6 +12,7 @@ from psygnal import Signal
 from napari_mobilesam.core.errors import MobileSAMError, PromptError
 from napari_mobilesam.core.geometry import clip_box
 from napari_mobilesam.core.masks import Window
+from napari_mobilesam.core.settings import FilterSettings
 from napari_mobilesam.plugin.connections import Connections
 from napari_mobilesam.plugin.layers import add_quietly, placement
 from napari_mobilesam.plugin.preview import Preview
@@ -25,9 +26,14 @@ from napari_mobilesam.zoo.catalog import get_card
 
 if TYPE_CHECKING:
     from napari_mobilesam.plugin.controller import Controller, Here
+    from napari_mobilesam.session.session import Session
 
 Region = Literal["plane", "view", "shape"]
 EDGE_COLOUR = "#ffd166"
+FILTERS = tuple(FilterSettings.model_fields)
+
+DRAWN_AT_ONCE = 32
+"""Rectangles that napari draws in much less than 100 ms."""
 
 
 class Proposing:
@@ -42,6 +48,8 @@ class Proposing:
         self.settings = get_card(controller.preferences.model).everything
         self.region: Region = "plane"
         self.layer: Shapes | None = None
+        self._asked = self.settings
+        controller.finished.connect(self._on_finished)
 
     def run(self) -> None:
         """Find everything in the region, after embedding the displayed plane if need be."""
@@ -55,9 +63,16 @@ class Proposing:
             controller.failed.emit(str(error))
             return
         self._preview.prepare(here.image, here.plane)
-        self._add_proposals(here)
-        request = here.session.prepare_everything(self.settings, window)
-        controller.submit("everything", request, self._on_found, controller.long_jobs)
+        self._add_proposals(here, window)
+        self._asked = self.settings
+        controller.later(lambda: self._start(here.session, window))
+
+    def _start(self, session: Session, window: Window | None) -> None:
+        here = self._controller.here
+        if here is not None and here.session is session and session.is_embedded():
+            request = session.prepare_everything(self._asked, window)
+            jobs = self._controller.long_jobs
+            self._controller.submit("everything", request, self._on_found, jobs)
 
     def cancel(self) -> None:
         """Stop looking."""
@@ -115,6 +130,7 @@ class Proposing:
 
     def close(self) -> None:
         """Take the preview away and leave the proposals to the user."""
+        self._controller.finished.disconnect(self._on_finished)
         self._of_layer.clear()
         self._preview.remove()
 
@@ -125,9 +141,16 @@ class Proposing:
             self._draw_proposals(here, found.candidates.proposals_yxyx)
             self.show()
             self._controller.said.emit(f"Found {len(found)} objects.")
+            if any(getattr(self._asked, name) != getattr(self.settings, name) for name in FILTERS):
+                self.refilter()
 
-    def _add_proposals(self, here: Here) -> None:
-        """Add an empty layer for rectangles that can be moved, deleted and added to."""
+    def _on_finished(self, kind: str) -> None:
+        here = self._controller.here
+        if kind == "everything" and (here is None or here.session.found is None):
+            self._remove_proposals()
+
+    def _add_proposals(self, here: Here, window: Window | None) -> None:
+        """Add a layer for the proposals; until they come, it shows where they are looked for."""
         self._remove_proposals()
         self.layer = Shapes(
             ndim=here.image.ndim,
@@ -137,17 +160,31 @@ class Proposing:
             face_color="transparent",
             **placement(here.image),
         )
+        frame = window or (0, 0, *here.plane.shape)
+        self.layer.add_rectangles(here.plane.to_data(rectangle(frame)))
         add_quietly(self._controller.viewer, self.layer)
 
     def _draw_proposals(self, here: Here, boxes_yxyx: NDArray[np.float64]) -> None:
         """Show boxes (N, 4), and follow what is done to them."""
         if self.layer is None:
-            self._add_proposals(here)
+            self._add_proposals(here, None)
         if self.layer is not None:
-            corners = [here.plane.to_data(rectangle(box)) for box in boxes_yxyx]
-            if corners:
-                self.layer.add_rectangles(corners)
-            self._of_layer.connect(self.layer.events.data, self._on_edited)
+            self.layer.remove([0])
+            self._draw_from(
+                self.layer, 0, [here.plane.to_data(rectangle(box)) for box in boxes_yxyx]
+            )
+
+    def _draw_from(self, layer: Shapes, first: int, corners: list[NDArray[np.float64]]) -> None:
+        """Draw rectangles a few at a time, so that the viewer goes on meanwhile."""
+        last, is_gone = first + DRAWN_AT_ONCE, layer is not self.layer
+        if is_gone:
+            return
+        if corners[first:last]:
+            layer.add_rectangles(corners[first:last])
+        if last < len(corners):
+            self._controller.later(lambda: self._draw_from(layer, last, corners))
+        else:
+            self._of_layer.connect(layer.events.data, self._on_edited)
 
     def _remove_proposals(self) -> None:
         self._of_layer.clear()

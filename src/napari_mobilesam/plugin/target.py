@@ -11,11 +11,36 @@ from numpy.typing import NDArray
 from napari_mobilesam.core.edits import LabelEdit
 from napari_mobilesam.core.errors import ImageError
 from napari_mobilesam.plugin.layers import add_quietly, lies_on, new_labels, spatial_shape
-from napari_mobilesam.session.planes import PlaneKey, plane_slices
+from napari_mobilesam.session.planes import LabelPlace, PlaneKey, plane_slices
+
+
+class LayerPlace:
+    """A Labels layer, as long as it is in the viewer; every write is one step of its history."""
+
+    def __init__(self, viewer: ViewerModel, layer: Labels) -> None:
+        self._viewer = viewer
+        self._layer = layer
+
+    def read(self, key: PlaneKey) -> NDArray[np.integer[Any]]:
+        """Copy a plane (H, W)."""
+        return np.array(self._layer.data[plane_slices(key)])
+
+    def write(self, key: PlaneKey, edit: LabelEdit) -> None:
+        """Apply an edit of a plane."""
+        layer = self._layer
+        if edit.is_empty or layer not in self._viewer.layers:
+            return
+        hidden = plane_slices(key) + (slice(None),) * (layer.ndim - len(key))
+        shown = iter(edit.indices)
+        index = tuple(
+            next(shown) if isinstance(at, slice) else np.full(len(edit.after), at) for at in hidden
+        )
+        with layer.block_history():
+            layer.data_setitem(index, edit.after)
 
 
 class LayerLabels:
-    """A label store on a Labels layer; every write is one step of napari's own history.
+    """A label store on a Labels layer that may change.
 
     Parameters
     ----------
@@ -58,34 +83,16 @@ class LayerLabels:
 
     def read(self, key: PlaneKey) -> NDArray[np.integer[Any]]:
         """Copy a plane (H, W)."""
-        slices = plane_slices(key)
-        if self.layer is None:
-            hidden = np.broadcast_to(np.int32(0), spatial_shape(self._image))
-            return np.array(hidden[slices])
-        return np.array(self.layer.data[slices])
-
-    def write(self, key: PlaneKey, edit: LabelEdit) -> None:
-        """Apply an edit of a plane."""
-        if edit.is_empty:
-            return
-        layer = self.layer or self._add_layer()
-        hidden = plane_slices(key) + (slice(None),) * (layer.ndim - len(key))
-        shown = iter(edit.indices)
-        index = tuple(
-            next(shown) if isinstance(at, slice) else np.full(len(edit.after), at) for at in hidden
-        )
-        with layer.block_history():
-            layer.data_setitem(index, edit.after)
-
-    def undo(self) -> None:
-        """Take the layer's last step back."""
         if self.layer is not None:
-            self.layer.undo()
+            return LayerPlace(self._viewer, self.layer).read(key)
+        hidden = np.broadcast_to(np.int32(0), spatial_shape(self._image))
+        return np.array(hidden[plane_slices(key)])
 
-    def redo(self) -> None:
-        """Do the layer's last undone step again."""
-        if self.layer is not None:
-            self.layer.redo()
+    def write(self, key: PlaneKey, edit: LabelEdit) -> LabelPlace:
+        """Apply an edit of a plane, in a new layer if there is none."""
+        place = LayerPlace(self._viewer, self.layer or self._add_layer())
+        place.write(key, edit)
+        return place
 
     def max_label(self) -> int:
         """Greatest label in use."""

@@ -4,9 +4,18 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
-from qtpy.QtCore import QMetaObject, QObject, Qt, Slot  # type: ignore[attr-defined]  # its alias
+from qtpy.QtCore import (  # type: ignore[attr-defined]  # its alias
+    QMetaObject,
+    QObject,
+    Qt,
+    QTimer,
+    Slot,
+)
 
 Call = Callable[[], None]
+
+PAINT_MS = 20
+"""Time in which the event loop comes round to painting what has changed."""
 
 
 class MainThread(QObject):
@@ -18,11 +27,26 @@ class MainThread(QObject):
     def __init__(self) -> None:
         super().__init__()
         self._calls: SimpleQueue[Call] = SimpleQueue()
+        self._later: list[Call] = []
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(PAINT_MS)
+        self._timer.timeout.connect(self._make_later_calls)
 
     def __call__(self, call: Call) -> None:
         """Hand a call over; may be used from any thread."""
         self._calls.put(call)
         QMetaObject.invokeMethod(self, "make_call", Qt.ConnectionType.QueuedConnection)
+
+    def later(self, call: Call) -> None:
+        """Make a call once what has changed until now is painted; from the main thread only."""
+        self._later.append(call)
+        self._timer.start()
+
+    def _make_later_calls(self) -> None:
+        calls, self._later = self._later, []
+        for call in calls:
+            call()
 
     @Slot()  # type: ignore[untyped-decorator]
     def make_call(self) -> None:

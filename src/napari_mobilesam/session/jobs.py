@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -46,10 +47,12 @@ class Jobs:
         self._waiting: dict[str, _Job] = {}
         self._running: _Job | None = None
         self._unwanted: set[_Job] = set()
+        self._undelivered = 0
         self._is_closed = False
         self._changed = Condition()
         self._thread = Thread(target=self._work, name="mobilesam-jobs", daemon=True)
         self._thread.start()
+        atexit.register(self.join)
 
     def submit(
         self,
@@ -85,25 +88,30 @@ class Jobs:
             self._send(partial(job.on_error, CancelledError("the work was stopped")))
 
     def busy(self, kind: str | None = None) -> bool:
-        """Whether work (of a kind) waits or runs."""
+        """Whether work (of a kind) waits or runs, or anything of it is yet to be delivered."""
         with self._changed:
             jobs = [*self._waiting.values(), *([self._running] if self._running else [])]
-            return any(kind in (None, job.kind) for job in jobs)
+            is_delivering = kind is None and self._undelivered > 0
+            return is_delivering or any(kind in (None, job.kind) for job in jobs)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Block until nothing waits or runs; return whether that came to pass in time."""
+        """Block until nothing waits, runs or is yet to be delivered; return whether it came so."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._waiting and not self._running, timeout)
+            return self._changed.wait_for(lambda: not self.busy(), timeout)
 
     def close(self) -> None:
-        """Stop all work and end the thread; nothing is delivered any more."""
+        """Stop all work, without waiting for the step that runs; nothing is delivered any more."""
         with self._changed:
             self._is_closed = True
             self._waiting.clear()
             if self._running is not None:
                 self._unwanted.add(self._running)
             self._changed.notify_all()
-        self._thread.join()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Close, and wait until the thread has ended."""
+        self.close()
+        self._thread.join(timeout)
 
     def _work(self) -> None:
         while (job := self._take()) is not None:
@@ -113,6 +121,8 @@ class Jobs:
                 self._finish(job, partial(job.on_error, error))
             else:
                 self._finish(job, partial(job.on_result, result))
+            del job
+        atexit.unregister(self.join)
 
     def _take(self) -> _Job | None:
         with self._changed:
@@ -132,10 +142,20 @@ class Jobs:
             is_wanted = job not in self._unwanted
             self._unwanted.discard(job)
             self._running = None
+            if is_wanted:
+                self._undelivered += 1
             self._changed.notify_all()
         if is_wanted:
-            self._send(call)
+            self._deliver(partial(self._make, call))
 
     def _send(self, call: Call) -> None:
+        with self._changed:
+            self._undelivered += 1
+        self._deliver(partial(self._make, call))
+
+    def _make(self, call: Call) -> None:
+        with self._changed:
+            self._undelivered -= 1
+            self._changed.notify_all()
         if not self._is_closed:
-            self._deliver(lambda: None if self._is_closed else call())
+            call()

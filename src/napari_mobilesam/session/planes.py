@@ -25,20 +25,24 @@ class PlaneSource(Protocol):
         """Read a plane, (H, W) or (H, W, C)."""
 
 
-class LabelStore(Protocol):
-    """The labels of one image; every write is one step that can be taken back."""
+class LabelPlace(Protocol):
+    """An array, or a layer, that holds labels."""
 
     def read(self, key: PlaneKey) -> NDArray[np.integer[Any]]:
         """Copy a plane, (H, W)."""
 
-    def write(self, key: PlaneKey, edit: LabelEdit) -> None:
+    def write(self, key: PlaneKey, edit: LabelEdit) -> object:
         """Apply an edit of a plane."""
 
-    def undo(self) -> None:
-        """Take the last step back."""
 
-    def redo(self) -> None:
-        """Do the last undone step again."""
+class LabelStore(Protocol):
+    """The labels of one image, in whatever place is chosen for them."""
+
+    def read(self, key: PlaneKey) -> NDArray[np.integer[Any]]:
+        """Copy a plane, (H, W)."""
+
+    def write(self, key: PlaneKey, edit: LabelEdit) -> LabelPlace:
+        """Apply an edit of a plane, and tell where that was."""
 
     def max_label(self) -> int:
         """Greatest label in use, 0 if there is none."""
@@ -91,43 +95,23 @@ class ArraySource:
 
 
 class ArrayLabels:
-    """Labels in an array, with a history of their own."""
+    """Labels in an array."""
 
     def __init__(self, shape: tuple[int, ...], dtype: DTypeLike = np.int32) -> None:
         self.array: NDArray[np.integer[Any]] = np.zeros(shape, dtype=dtype)
-        self._done: list[tuple[PlaneKey, LabelEdit]] = []
-        self._undone: list[tuple[PlaneKey, LabelEdit]] = []
 
     def read(self, key: PlaneKey) -> NDArray[np.integer[Any]]:
         """Copy a plane, (H, W)."""
         return self.array[plane_slices(key)].copy()
 
-    def write(self, key: PlaneKey, edit: LabelEdit) -> None:
-        """Apply an edit of a plane, and forget what was undone."""
+    def write(self, key: PlaneKey, edit: LabelEdit) -> LabelPlace:
+        """Apply an edit of a plane."""
         edit.apply_to(self.array[plane_slices(key)])
-        self._done.append((key, edit))
-        self._undone.clear()
-
-    def undo(self) -> None:
-        """Take the last step back, if there is one."""
-        self._move(self._done, self._undone)
-
-    def redo(self) -> None:
-        """Do the last undone step again, if there is one."""
-        self._move(self._undone, self._done)
+        return self
 
     def max_label(self) -> int:
         """Greatest label in use, 0 if there is none."""
         return int(self.array.max(initial=0))
-
-    def _move(
-        self, origin: list[tuple[PlaneKey, LabelEdit]], goal: list[tuple[PlaneKey, LabelEdit]]
-    ) -> None:
-        if origin:
-            key, edit = origin.pop()
-            inverse = edit.inverted()
-            inverse.apply_to(self.array[plane_slices(key)])
-            goal.append((key, inverse))
 
 
 def plane_slices(key: PlaneKey) -> tuple[int | slice, ...]:

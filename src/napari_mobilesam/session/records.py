@@ -95,6 +95,8 @@ class Accepted:
         Predicted IoU of each mask.
     conditions : Conditions
         With what the masks were made.
+    measured : pandas.DataFrame, optional
+        What everything mode has measured, one row a mask.
     """
 
     key: PlaneKey
@@ -106,6 +108,7 @@ class Accepted:
     labels: tuple[int, ...]
     scores: tuple[float, ...]
     conditions: Conditions
+    measured: pd.DataFrame | None = None
 
     def drawn_for(self, label: int) -> tuple[DrawnPrompt, ...]:
         """Prompts that a label came from; none for everything mode."""
@@ -126,15 +129,27 @@ def latest(log: Sequence[Accepted]) -> dict[int, Accepted]:
 
 
 def features(log: Sequence[Accepted]) -> pd.DataFrame:
-    """Table of the accepted objects for ``Labels.features``, one row a label."""
+    """Table of the accepted objects for ``Labels.features``, one row a label.
+
+    Objects from everything mode have its measurements as well.
+    """
     rows = [
-        (
-            label,
-            accepted.conditions.model,
-            "prompts" if isinstance(accepted.origin, FromPrompts) else "everything",
-            accepted.scores[accepted.labels.index(label)],
-            len(accepted.drawn_for(label)),
-        )
+        _row(label, accepted, accepted.labels.index(label))
         for label, accepted in sorted(latest(log).items())
     ]
-    return pd.DataFrame(rows, columns=list(FEATURES)).astype({"index": int, "score": float})
+    table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(FEATURES))
+    return table.astype({"index": int, "score": float})
+
+
+def _row(label: int, accepted: Accepted, number: int) -> dict[str, object]:
+    row: dict[str, object] = {
+        "index": label,
+        "model": accepted.conditions.model,
+        "source": "prompts" if isinstance(accepted.origin, FromPrompts) else "everything",
+        "score": accepted.scores[number],
+        "prompts": len(accepted.drawn_for(label)),
+    }
+    if accepted.measured is None:
+        return row
+    measured = accepted.measured.iloc[number].drop(["label", "score"])
+    return row | {str(name): value for name, value in measured.items()}

@@ -4,161 +4,41 @@ A ``.mobilesam.json`` holds prompts, settings and decisions, no pixels: hashes t
 image and the weights are the same when it is replayed.
 """
 
-import base64
 import hashlib
-import zlib
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from napari_mobilesam.api import MobileSAM, load_model
 from napari_mobilesam.core.drawn import (
-    BoxPrompt,
     DrawnPrompt,
-    MaskPrompt,
-    Mode,
-    PointPrompt,
-    PolygonPrompt,
-    ScribblePrompt,
 )
-from napari_mobilesam.core.edits import Taken, Target
 from napari_mobilesam.core.errors import FileFormatError, ImageError
-from napari_mobilesam.core.masks import CroppedMask
 from napari_mobilesam.core.planes import select_channels
-from napari_mobilesam.core.settings import EverythingSettings, Limits
-from napari_mobilesam.inference.detect import Proposals
 from napari_mobilesam.io.atomic import replacing
+from napari_mobilesam.session.document import (
+    AcceptedPart,
+    ConditionsPart,
+    Document,
+    PlanePart,
+    PromptsPart,
+    pack_accepted,
+    pack_conditions,
+    unpack_batch,
+    unpack_drawn,
+)
 from napari_mobilesam.session.planes import ArrayLabels, ArraySource, PlaneKey
 from napari_mobilesam.session.records import (
-    Accepted,
     Conditions,
-    FromEverything,
-    FromPrompts,
     hashes_of,
 )
 from napari_mobilesam.session.requests import FindAgain
 from napari_mobilesam.session.session import Session
 
 MAX_BYTES = 256 * 1024**2
-MAX_MASK_PIXELS = 2**28
-
-Pair = tuple[float, float]
-Quad = tuple[float, float, float, float]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class _Point(_Part):
-    kind: Literal["point"] = "point"
-    yx: Pair
-    positive: bool
-
-
-class _Box(_Part):
-    kind: Literal["box"] = "box"
-    yxyx: Quad
-
-
-class _Polygon(_Part):
-    kind: Literal["polygon"] = "polygon"
-    vertices: list[Pair]
-
-
-class _Scribble(_Part):
-    kind: Literal["scribble"] = "scribble"
-    vertices: list[Pair]
-    positive: bool
-
-
-class _Mask(_Part):
-    kind: Literal["mask"] = "mask"
-    y0: int
-    x0: int
-    shape: tuple[int, int]
-    bits: str
-
-
-_Drawn = Annotated[_Point | _Box | _Polygon | _Scribble | _Mask, Field(discriminator="kind")]
-
-
-class _Step(_Part):
-    drawn: list[_Drawn]
-    chosen: int = Field(ge=0, le=2)
-
-
-class _FromPrompts(_Part):
-    kind: Literal["prompts"] = "prompts"
-    mode: Mode
-    steps: list[_Step] = Field(min_length=1)
-
-
-class _Batch(_Part):
-    boxes: list[Quad]
-    confidence: list[float]
-
-    @model_validator(mode="after")
-    def _check_lengths(self) -> Self:
-        if len(self.boxes) != len(self.confidence):
-            raise ValueError("each box needs a confidence")
-        return self
-
-
-class _FromEverything(_Part):
-    kind: Literal["everything"] = "everything"
-    settings: EverythingSettings
-    batches: list[_Batch | None]
-    kept: list[int]
-    region: tuple[int, int, int, int] | None
-
-
-class _Conditions(_Part):
-    model: str
-    input_size: int
-    weights: list[tuple[str, str | None]]
-    limits: Limits
-    gamma: float
-
-
-class _Accepted(_Part):
-    key: tuple[int, ...]
-    conditions: int
-    origin: Annotated[_FromPrompts | _FromEverything, Field(discriminator="kind")]
-    target: Target
-    selected: int
-    taken: Taken
-    next_label: int
-    labels: list[int]
-
-
-class _Plane(_Part):
-    key: tuple[int, ...]
-    sha256: str
-
-
-class _File(_Part):
-    format: Literal["napari-mobilesam session"] = "napari-mobilesam session"
-    version: Literal[1] = 1
-    channels: tuple[int, ...] | None
-    conditions: list[_Conditions]
-    current: int
-    planes: list[_Plane]
-    accepted: list[_Accepted]
-
-    @model_validator(mode="after")
-    def _check_references(self) -> Self:
-        planes = {plane.key for plane in self.planes}
-        if not {accepted.key for accepted in self.accepted} <= planes:
-            raise ValueError("a plane that was annotated is not listed")
-        used = {self.current, *(accepted.conditions for accepted in self.accepted)}
-        if not used <= set(range(len(self.conditions))):
-            raise ValueError("conditions that were worked under are not listed")
-        return self
 
 
 def save(session: Session, path: str | PathLike[str]) -> None:
@@ -175,13 +55,13 @@ def save(session: Session, path: str | PathLike[str]) -> None:
     keys = sorted({accepted.key for accepted in session.log})
     now = Conditions.of(session.model, source)
     conditions = list(dict.fromkeys([*(accepted.conditions for accepted in session.log), now]))
-    content = _File(
+    content = Document(
         channels=source.channels if isinstance(source, ArraySource) else None,
-        conditions=[_pack_conditions(each) for each in conditions],
+        conditions=[pack_conditions(each) for each in conditions],
         current=conditions.index(now),
-        planes=[_Plane(key=key, sha256=_hash(source.plane(key))) for key in keys],
+        planes=[PlanePart(key=key, sha256=_hash(source.plane(key))) for key in keys],
         accepted=[
-            _pack_accepted(accepted, conditions.index(accepted.conditions))
+            pack_accepted(accepted, conditions.index(accepted.conditions))
             for accepted in session.log
         ],
     )
@@ -245,14 +125,14 @@ def read_prompts(path: str | PathLike[str]) -> list[tuple[PlaneKey, tuple[DrawnP
         If the file cannot be read.
     """
     return [
-        (accepted.key, tuple(map(_unpack_drawn, accepted.origin.steps[-1].drawn)))
+        (accepted.key, tuple(map(unpack_drawn, accepted.origin.steps[-1].drawn)))
         for accepted in _read(Path(path)).accepted
-        if isinstance(accepted.origin, _FromPrompts)
+        if isinstance(accepted.origin, PromptsPart)
     ]
 
 
 def _load(
-    conditions: _Conditions, loaded: dict[tuple[str, int], MobileSAM], path: Path
+    conditions: ConditionsPart, loaded: dict[tuple[str, int], MobileSAM], path: Path
 ) -> MobileSAM:
     """Load the model that something was accepted with, once."""
     name = conditions.model, conditions.input_size
@@ -262,7 +142,7 @@ def _load(
     return loaded[name]
 
 
-def _source(conditions: _Conditions, content: _File, image: ArrayLike) -> ArraySource:
+def _source(conditions: ConditionsPart, content: Document, image: ArrayLike) -> ArraySource:
     """Make the image be as it was shown when something was accepted."""
     limits, gamma = conditions.limits, conditions.gamma
     return ArraySource(image, limits=limits, channels=content.channels, gamma=gamma)
@@ -275,17 +155,17 @@ def _enter(session: Session, model: MobileSAM, source: ArraySource) -> None:
         session.use_source(source)
 
 
-def _accept_again(session: Session, accepted: _Accepted) -> None:
+def _accept_again(session: Session, accepted: AcceptedPart) -> None:
     session.go_to(accepted.key)
     session.embed()
     origin = accepted.origin
-    if isinstance(origin, _FromPrompts):
+    if isinstance(origin, PromptsPart):
         for step in origin.steps:
-            session.set_prompts([_unpack_drawn(drawn) for drawn in step.drawn], origin.mode)
+            session.set_prompts([unpack_drawn(drawn) for drawn in step.drawn], origin.mode)
             session.step_candidate(step.chosen)
         accept = session.accept
     else:
-        batches = tuple(None if b is None else _unpack_batch(b) for b in origin.batches)
+        batches = tuple(None if b is None else unpack_batch(b) for b in origin.batches)
         request = FindAgain(
             session.ticket("everything"),
             session.model,
@@ -306,13 +186,13 @@ def _accept_again(session: Session, accepted: _Accepted) -> None:
     )
 
 
-def _read(path: Path) -> _File:
+def _read(path: Path) -> Document:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise FileFormatError(
                 f"{path.name} is too large for a session file", expected=f"{MAX_BYTES} bytes"
             )
-        return _File.model_validate_json(path.read_bytes())
+        return Document.model_validate_json(path.read_bytes())
     except OSError as error:
         raise FileFormatError(f"{path} cannot be read", got=str(error)) from error
     except ValidationError as error:
@@ -325,7 +205,7 @@ def _read(path: Path) -> _File:
         ) from error
 
 
-def _check_weights(conditions: _Conditions, model: MobileSAM, path: Path) -> None:
+def _check_weights(conditions: ConditionsPart, model: MobileSAM, path: Path) -> None:
     today = list(hashes_of(model))
     if conditions.weights != today:
         raise FileFormatError(
@@ -336,7 +216,7 @@ def _check_weights(conditions: _Conditions, model: MobileSAM, path: Path) -> Non
         )
 
 
-def _check_planes(content: _File, source: ArraySource, path: Path) -> None:
+def _check_planes(content: Document, source: ArraySource, path: Path) -> None:
     for plane in content.planes:
         try:
             found = _hash(source.plane(plane.key))
@@ -357,93 +237,3 @@ def _hash(pixels: NDArray[np.generic]) -> str:
     digest = hashlib.sha256(f"{plane.shape} {plane.dtype.str}".encode())
     digest.update(np.ascontiguousarray(plane).tobytes())
     return digest.hexdigest()
-
-
-def _pack_conditions(conditions: Conditions) -> _Conditions:
-    return _Conditions(
-        model=conditions.model,
-        input_size=conditions.input_size,
-        weights=list(conditions.weights),
-        limits=conditions.limits,
-        gamma=conditions.gamma,
-    )
-
-
-def _pack_accepted(accepted: Accepted, conditions: int) -> _Accepted:
-    return _Accepted(
-        key=accepted.key,
-        conditions=conditions,
-        origin=_pack_origin(accepted.origin),
-        target=accepted.target,
-        selected=accepted.selected,
-        taken=accepted.taken,
-        next_label=accepted.next_label,
-        labels=list(accepted.labels),
-    )
-
-
-def _pack_origin(origin: FromPrompts | FromEverything) -> _FromPrompts | _FromEverything:
-    if isinstance(origin, FromPrompts):
-        steps = [
-            _Step(drawn=[_pack_drawn(prompt) for prompt in step.drawn], chosen=step.chosen)
-            for step in origin.steps
-        ]
-        return _FromPrompts(mode=origin.mode, steps=steps)
-    batches = [None if batch is None else _pack_batch(batch) for batch in origin.batches]
-    return _FromEverything(
-        settings=origin.settings, batches=batches, kept=list(origin.kept), region=origin.region
-    )
-
-
-def _pack_batch(batch: Proposals) -> _Batch:
-    return _Batch(boxes=batch.boxes_yxyx.tolist(), confidence=batch.confidence.tolist())
-
-
-def _unpack_batch(batch: _Batch) -> Proposals:
-    boxes = np.array(batch.boxes, dtype=np.float64).reshape(-1, 4)
-    return Proposals(boxes, np.array(batch.confidence, dtype=np.float32))
-
-
-def _pack_drawn(prompt: DrawnPrompt) -> _Drawn:
-    match prompt:
-        case PointPrompt(yx, positive):
-            return _Point(yx=yx, positive=positive)
-        case BoxPrompt(yxyx):
-            return _Box(yxyx=yxyx)
-        case PolygonPrompt(vertices):
-            return _Polygon(vertices=np.asarray(vertices).tolist())
-        case ScribblePrompt(vertices, positive):
-            return _Scribble(vertices=np.asarray(vertices).tolist(), positive=positive)
-        case MaskPrompt(mask):
-            bits = base64.b64encode(zlib.compress(np.packbits(mask.pixels).tobytes()))
-            shape = (mask.pixels.shape[0], mask.pixels.shape[1])
-            return _Mask(y0=mask.y0, x0=mask.x0, shape=shape, bits=bits.decode())
-
-
-def _unpack_drawn(drawn: _Drawn) -> DrawnPrompt:
-    match drawn:
-        case _Point():
-            return PointPrompt(drawn.yx, drawn.positive)
-        case _Box():
-            return BoxPrompt(drawn.yxyx)
-        case _Polygon():
-            return PolygonPrompt(np.array(drawn.vertices, dtype=np.float64).reshape(-1, 2))
-        case _Scribble():
-            vertices = np.array(drawn.vertices, dtype=np.float64).reshape(-1, 2)
-            return ScribblePrompt(vertices, drawn.positive)
-        case _Mask():
-            return MaskPrompt(CroppedMask(drawn.y0, drawn.x0, _unpack_bits(drawn)))
-
-
-def _unpack_bits(drawn: _Mask) -> NDArray[np.bool_]:
-    """Unpack no more than the shape promises, whatever the file holds."""
-    height, width = drawn.shape
-    count = height * width
-    if min(height, width) < 0 or count > MAX_MASK_PIXELS:
-        raise FileFormatError("a mask of this session is too large", got=f"{height} x {width}")
-    try:
-        packed = zlib.decompressobj().decompress(base64.b64decode(drawn.bits), -(-count // 8) or 1)
-        bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=count)
-        return bits.reshape(height, width).astype(bool)
-    except (ValueError, zlib.error) as error:
-        raise FileFormatError("a mask of this session is damaged", got=str(error)) from error

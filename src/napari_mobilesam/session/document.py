@@ -1,0 +1,271 @@
+"""What a session file says: its schema, to and from what a session knows."""
+
+import base64
+import zlib
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from napari_mobilesam.core.drawn import (
+    BoxPrompt,
+    DrawnPrompt,
+    MaskPrompt,
+    Mode,
+    PointPrompt,
+    PolygonPrompt,
+    ScribblePrompt,
+)
+from napari_mobilesam.core.edits import Taken, Target
+from napari_mobilesam.core.errors import FileFormatError
+from napari_mobilesam.core.masks import CroppedMask
+from napari_mobilesam.core.settings import EverythingSettings, Limits
+from napari_mobilesam.inference.detect import Proposals
+from napari_mobilesam.session.records import Accepted, Conditions, FromEverything, FromPrompts
+
+MAX_MASK_PIXELS = 2**28
+
+Pair = tuple[float, float]
+Quad = tuple[float, float, float, float]
+
+
+class Part(BaseModel):
+    """A part of a document; unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PointPart(Part):
+    """A point prompt."""
+
+    kind: Literal["point"] = "point"
+    yx: Pair
+    positive: bool
+
+
+class BoxPart(Part):
+    """A box prompt."""
+
+    kind: Literal["box"] = "box"
+    yxyx: Quad
+
+
+class PolygonPart(Part):
+    """An outline."""
+
+    kind: Literal["polygon"] = "polygon"
+    vertices: list[Pair]
+
+
+class ScribblePart(Part):
+    """A scribble."""
+
+    kind: Literal["scribble"] = "scribble"
+    vertices: list[Pair]
+    positive: bool
+
+
+class MaskPart(Part):
+    """A mask: its place, and its pixels as packed, deflated bits in base64."""
+
+    kind: Literal["mask"] = "mask"
+    y0: int
+    x0: int
+    shape: tuple[int, int]
+    bits: str
+
+
+DrawnPart = Annotated[
+    PointPart | BoxPart | PolygonPart | ScribblePart | MaskPart, Field(discriminator="kind")
+]
+
+
+class StepPart(Part):
+    """What was drawn, and the candidate that was chosen."""
+
+    drawn: list[DrawnPart]
+    chosen: int = Field(ge=0, le=2)
+
+
+class PromptsPart(Part):
+    """Masks from prompts."""
+
+    kind: Literal["prompts"] = "prompts"
+    mode: Mode
+    steps: list[StepPart] = Field(min_length=1)
+
+
+class BatchPart(Part):
+    """Proposals that were decoded together."""
+
+    boxes: list[Quad]
+    confidence: list[float]
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Self:
+        if len(self.boxes) != len(self.confidence):
+            raise ValueError("each box needs a confidence")
+        return self
+
+
+class EverythingPart(Part):
+    """Masks from everything mode."""
+
+    kind: Literal["everything"] = "everything"
+    settings: EverythingSettings
+    batches: list[BatchPart | None]
+    kept: list[int]
+    region: tuple[int, int, int, int] | None
+
+
+class ConditionsPart(Part):
+    """With what masks were made."""
+
+    model: str
+    input_size: int
+    weights: list[tuple[str, str | None]]
+    limits: Limits
+    gamma: float
+
+
+class AcceptedPart(Part):
+    """One accept; ``conditions`` is a number in the list of the document."""
+
+    key: tuple[int, ...]
+    conditions: int
+    origin: Annotated[PromptsPart | EverythingPart, Field(discriminator="kind")]
+    target: Target
+    selected: int
+    taken: Taken
+    next_label: int
+    labels: list[int]
+
+
+class PlanePart(Part):
+    """A plane, and a hash of its pixels."""
+
+    key: tuple[int, ...]
+    sha256: str
+
+
+class Document(Part):
+    """A whole session file."""
+
+    format: Literal["napari-mobilesam session"] = "napari-mobilesam session"
+    version: Literal[1] = 1
+    channels: tuple[int, ...] | None
+    conditions: list[ConditionsPart]
+    current: int
+    planes: list[PlanePart]
+    accepted: list[AcceptedPart]
+
+    @model_validator(mode="after")
+    def _check_references(self) -> Self:
+        planes = {plane.key for plane in self.planes}
+        if not {accepted.key for accepted in self.accepted} <= planes:
+            raise ValueError("a plane that was annotated is not listed")
+        used = {self.current, *(accepted.conditions for accepted in self.accepted)}
+        if not used <= set(range(len(self.conditions))):
+            raise ValueError("conditions that were worked under are not listed")
+        return self
+
+
+def pack_conditions(conditions: Conditions) -> ConditionsPart:
+    """Describe conditions."""
+    return ConditionsPart(
+        model=conditions.model,
+        input_size=conditions.input_size,
+        weights=list(conditions.weights),
+        limits=conditions.limits,
+        gamma=conditions.gamma,
+    )
+
+
+def pack_accepted(accepted: Accepted, conditions: int) -> AcceptedPart:
+    """Describe an accept; ``conditions`` numbers its conditions."""
+    return AcceptedPart(
+        key=accepted.key,
+        conditions=conditions,
+        origin=_pack_origin(accepted.origin),
+        target=accepted.target,
+        selected=accepted.selected,
+        taken=accepted.taken,
+        next_label=accepted.next_label,
+        labels=list(accepted.labels),
+    )
+
+
+def _pack_origin(origin: FromPrompts | FromEverything) -> PromptsPart | EverythingPart:
+    if isinstance(origin, FromPrompts):
+        steps = [
+            StepPart(drawn=[_pack_drawn(prompt) for prompt in step.drawn], chosen=step.chosen)
+            for step in origin.steps
+        ]
+        return PromptsPart(mode=origin.mode, steps=steps)
+    batches = [None if batch is None else _pack_batch(batch) for batch in origin.batches]
+    return EverythingPart(
+        settings=origin.settings, batches=batches, kept=list(origin.kept), region=origin.region
+    )
+
+
+def _pack_batch(batch: Proposals) -> BatchPart:
+    return BatchPart(boxes=batch.boxes_yxyx.tolist(), confidence=batch.confidence.tolist())
+
+
+def unpack_batch(batch: BatchPart) -> Proposals:
+    """Return the proposals of a batch."""
+    boxes = np.array(batch.boxes, dtype=np.float64).reshape(-1, 4)
+    return Proposals(boxes, np.array(batch.confidence, dtype=np.float32))
+
+
+def _pack_drawn(prompt: DrawnPrompt) -> DrawnPart:
+    match prompt:
+        case PointPrompt(yx, positive):
+            return PointPart(yx=yx, positive=positive)
+        case BoxPrompt(yxyx):
+            return BoxPart(yxyx=yxyx)
+        case PolygonPrompt(vertices):
+            return PolygonPart(vertices=np.asarray(vertices).tolist())
+        case ScribblePrompt(vertices, positive):
+            return ScribblePart(vertices=np.asarray(vertices).tolist(), positive=positive)
+        case MaskPrompt(mask):
+            bits = base64.b64encode(zlib.compress(np.packbits(mask.pixels).tobytes()))
+            shape = (mask.pixels.shape[0], mask.pixels.shape[1])
+            return MaskPart(y0=mask.y0, x0=mask.x0, shape=shape, bits=bits.decode())
+
+
+def unpack_drawn(drawn: DrawnPart) -> DrawnPrompt:
+    """Return a prompt as it was drawn.
+
+    Raises
+    ------
+    FileFormatError
+        If a mask is damaged, or larger than any image.
+    """
+    match drawn:
+        case PointPart():
+            return PointPrompt(drawn.yx, drawn.positive)
+        case BoxPart():
+            return BoxPrompt(drawn.yxyx)
+        case PolygonPart():
+            return PolygonPrompt(np.array(drawn.vertices, dtype=np.float64).reshape(-1, 2))
+        case ScribblePart():
+            vertices = np.array(drawn.vertices, dtype=np.float64).reshape(-1, 2)
+            return ScribblePrompt(vertices, drawn.positive)
+        case MaskPart():
+            return MaskPrompt(CroppedMask(drawn.y0, drawn.x0, _unpack_bits(drawn)))
+
+
+def _unpack_bits(drawn: MaskPart) -> NDArray[np.bool_]:
+    """Unpack no more than the shape promises, whatever the file holds."""
+    height, width = drawn.shape
+    count = height * width
+    if min(height, width) < 0 or count > MAX_MASK_PIXELS:
+        raise FileFormatError("a mask of this session is too large", got=f"{height} x {width}")
+    try:
+        packed = zlib.decompressobj().decompress(base64.b64decode(drawn.bits), -(-count // 8) or 1)
+        bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=count)
+        return bits.reshape(height, width).astype(bool)
+    except (ValueError, zlib.error) as error:
+        raise FileFormatError("a mask of this session is damaged", got=str(error)) from error

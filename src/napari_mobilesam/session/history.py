@@ -1,0 +1,94 @@
+"""What was accepted, in order, and how it is taken back without touching anything else."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_mobilesam.core.edits import LabelEdit
+from napari_mobilesam.session.planes import LabelPlace
+from napari_mobilesam.session.records import Accepted
+
+STEPS_KEPT = 100
+"""Accepts that can be taken back, as many as napari's own history keeps."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Step:
+    """An accept, the pixels it changed, and where; without edit once it is too old."""
+
+    accepted: Accepted
+    edit: LabelEdit | None
+    place: LabelPlace
+
+    def holds(self, edit: LabelEdit) -> bool:
+        """Whether all pixels of an edit are as it leaves them."""
+        pixels = self.place.read(self.accepted.key)[edit.indices]
+        return bool((pixels == edit.after).all())
+
+    def write(self, edit: LabelEdit) -> None:
+        """Apply an edit where nobody has painted over what it starts from."""
+        pixels = self.place.read(self.accepted.key)[edit.indices]
+        self.place.write(self.accepted.key, edit.only(np.asarray(pixels == edit.before)))
+
+
+class History:
+    """The log of a session, with undo.
+
+    An accept is taken back pixel by pixel: what was painted by hand since then stays. Labels may
+    have a history of their own, as napari's layers have; accepts that were taken back there are
+    noticed here.
+    """
+
+    def __init__(self) -> None:
+        self._done: list[_Step] = []
+        self._undone: list[_Step] = []
+
+    @property
+    def log(self) -> tuple[Accepted, ...]:
+        """Everything that was accepted and not undone, in order."""
+        self._notice()
+        return tuple(step.accepted for step in self._done)
+
+    def add(self, accepted: Accepted, edit: LabelEdit, place: LabelPlace) -> None:
+        """Remember an accept; what was undone cannot be done again any more."""
+        self._notice()
+        self._done.append(_Step(accepted, edit, place))
+        self._undone.clear()
+        if len(self._done) > STEPS_KEPT:
+            old = self._done[-STEPS_KEPT - 1]
+            self._done[-STEPS_KEPT - 1] = _Step(old.accepted, None, old.place)
+
+    def undo(self) -> Accepted | None:
+        """Take the last accept back and return it; None if there is none, or it is too old."""
+        self._notice()
+        if not self._done or self._done[-1].edit is None:
+            return None
+        step = self._done.pop()
+        self._undone.append(step)
+        if step.edit is not None:
+            step.write(step.edit.inverted())
+        return step.accepted
+
+    def redo(self) -> Accepted | None:
+        """Do the last undone accept again and return it; None if there is none."""
+        self._notice()
+        if not self._undone:
+            return None
+        step = self._undone.pop()
+        self._done.append(step)
+        if step.edit is not None:
+            step.write(step.edit)
+        return step.accepted
+
+    def _notice(self) -> None:
+        """Follow what the labels' own history has taken back, or done again, at the end."""
+        if self._undone and _is(self._undone[-1], done=True):
+            self._done.append(self._undone.pop())
+        while self._done and _is(self._done[-1], done=False):
+            self._undone.append(self._done.pop())
+
+
+def _is(step: _Step, *, done: bool) -> bool:
+    if step.edit is None:
+        return False
+    return step.holds(step.edit if done else step.edit.inverted())

@@ -1,0 +1,445 @@
+"""The state of an annotation session: a machine without threads, napari or Qt."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from napari_mobilesam.api import MobileSAM
+from napari_mobilesam.core.drawn import DrawnPrompt, Mode, combine
+from napari_mobilesam.core.edits import Taken, Target, plan_accept
+from napari_mobilesam.core.errors import PromptError
+from napari_mobilesam.core.instances import Instances
+from napari_mobilesam.core.masks import CroppedMask, MaskBatch, Window
+from napari_mobilesam.core.settings import EverythingSettings, FilterSettings
+from napari_mobilesam.inference.encode import ImageEmbedding
+from napari_mobilesam.session import records
+from napari_mobilesam.session.history import History
+from napari_mobilesam.session.planes import LabelStore, PlaneKey, PlaneSource
+from napari_mobilesam.session.records import Accepted, Conditions, FromEverything, FromPrompts
+from napari_mobilesam.session.requests import (
+    Decode,
+    Decoded,
+    Embed,
+    Embedded,
+    FindEverything,
+    Found,
+    Hover,
+    Hovered,
+    Kind,
+    Request,
+    Result,
+    Revise,
+    Step,
+    Ticket,
+)
+
+EMBEDDINGS_KEPT = 16
+
+
+class SessionState:
+    """Annotates the planes of one image, one plane at a time.
+
+    Whatever takes long is a request: ``prepare_...`` makes it, ``request.run(progress)`` may run
+    in any thread, and :meth:`apply` takes its result in the session's own, unless it is out of
+    date.
+
+    Parameters
+    ----------
+    model : MobileSAM
+        Model to annotate with.
+    source : PlaneSource
+        The image.
+    labels : LabelStore
+        Where accepted masks are written.
+    """
+
+    candidates_changed = Signal()
+    found_changed = Signal()
+    labels_changed = Signal(tuple)
+
+    def __init__(self, model: MobileSAM, source: PlaneSource, labels: LabelStore) -> None:
+        self.model = model
+        self.source = source
+        self.labels = labels
+        self.key: PlaneKey = ()
+        self.mode: Mode = "one"
+        self.skipped: tuple[str, ...] = ()
+        self.hovered: CroppedMask | None = None
+        self.candidate_index = 0
+        self._embeddings: OrderedDict[PlaneKey, ImageEmbedding] = OrderedDict()
+        self._drawn: dict[PlaneKey, tuple[DrawnPrompt, ...]] = {}
+        self._decoded: Decoded | None = None
+        self._found: Found | None = None
+        self._revised_boxes: NDArray[np.float64] | None = None
+        self._revised_settings: EverythingSettings | None = None
+        self._generations: dict[Kind, int] = dict.fromkeys(get_args(Kind), 0)
+        self._history = History()
+
+    def use_model(self, model: MobileSAM) -> None:
+        """Go on with another model; everything is embedded anew."""
+        self.model = model
+        self._forget()
+
+    def use_source(self, source: PlaneSource) -> None:
+        """Go on with another image, or the same after it has changed."""
+        self.source = source
+        self._forget()
+
+    def go_to(self, key: PlaneKey) -> None:
+        """Annotate another plane from now on."""
+        if key != self.key:
+            self.key = key
+            self._leave_plane()
+            if key in self._embeddings:
+                self._embeddings.move_to_end(key)
+
+    def is_embedded(self, key: PlaneKey | None = None) -> bool:
+        """Whether prompts on a plane (the current one) can be decoded."""
+        return (self.key if key is None else key) in self._embeddings
+
+    @property
+    def embedding(self) -> ImageEmbedding:
+        """The embedding of the current plane.
+
+        Raises
+        ------
+        PromptError
+            If it is not embedded.
+        """
+        if not self.is_embedded():
+            raise PromptError("the plane is not embedded", remedy="Embed it first.")
+        return self._embeddings[self.key]
+
+    @property
+    def drawn(self) -> tuple[DrawnPrompt, ...]:
+        """What is drawn on the current plane."""
+        return self._drawn.get(self.key, ())
+
+    @property
+    def candidates(self) -> MaskBatch | None:
+        """Masks of what is drawn: of one object the best first, or one mask an object."""
+        return None if self._decoded is None else self._decoded.batch
+
+    @property
+    def candidate_scores(self) -> tuple[float, ...]:
+        """Predicted IoU of one object's candidates, best first; empty for many objects."""
+        if self._decoded is None or not self._decoded.is_one_object:
+            return ()
+        return tuple(self._decoded.batch.scores.tolist())
+
+    @property
+    def masks(self) -> tuple[CroppedMask, ...]:
+        """The masks that an accept would write: the chosen candidate, or one an object."""
+        if self._decoded is None:
+            return ()
+        if self._decoded.is_one_object:
+            return (self._decoded.masks[self.candidate_index],)
+        return self._decoded.masks
+
+    @property
+    def found(self) -> Instances | None:
+        """What everything mode has found on the current plane."""
+        return None if self._found is None else self._found.instances
+
+    @property
+    def log(self) -> tuple[Accepted, ...]:
+        """Everything that was accepted and not undone, in order."""
+        return self._history.log
+
+    @property
+    def records(self) -> dict[int, Accepted]:
+        """How each accepted label came about."""
+        return records.latest(self.log)
+
+    @property
+    def features(self) -> pd.DataFrame:
+        """One row an accepted label: index, model, source, score, number of prompts, and more."""
+        return records.features(self.log)
+
+    def prepare_embed(self, key: PlaneKey | None = None) -> Request:
+        """Ask for the embedding of a plane, the current one if none is named."""
+        generation = self._generations["embed"]
+        ticket = Ticket(self.key if key is None else key, "embed", generation)
+        return Embed(ticket, self.model, self.source)
+
+    def prepare_decode(self) -> Request | None:
+        """Ask for the masks of what is drawn; None, and no masks, if nothing usable is."""
+        ticket, frame = self.ticket("decode"), self.embedding.frame
+        combined = combine(self.drawn, frame, self.mode)
+        self.skipped = combined.skipped
+        if not combined.prompts:
+            self._decoded = None
+            self.candidates_changed.emit()
+            return None
+        steps, refined = self._steps(combined.used)
+        is_one = self.mode == "one"
+        return Decode(ticket, self.model, self.embedding, combined.prompts, steps, refined, is_one)
+
+    def prepare_hover(self, point_yx: tuple[float, float]) -> Request:
+        """Ask for the mask under the cursor."""
+        return Hover(self.ticket("hover"), self.model, self.embedding, point_yx)
+
+    def prepare_everything(
+        self, settings: EverythingSettings | None = None, region: Window | None = None
+    ) -> Request:
+        """Ask for every object of the plane, or of a window of it."""
+        chosen = settings or self.model.default_settings()
+        ticket = self.ticket("everything")
+        return FindEverything(ticket, self.model, self.source, self.embedding, chosen, region)
+
+    def prepare_redecode(self, boxes_yxyx: NDArray[np.float64]) -> Request:
+        """Ask to follow an edit of the proposals, given all of them (N, 4) as they are now."""
+        self._revised_boxes = boxes_yxyx
+        return self._revise()
+
+    def prepare_refilter(self, settings: FilterSettings) -> Request:
+        """Ask for what was found by other thresholds."""
+        thresholds = {name: getattr(settings, name) for name in FilterSettings.model_fields}
+        self._revised_settings = self._found_here().settings.changed(**thresholds)
+        return self._revise()
+
+    def _revise(self) -> Revise:
+        """Ask for all changes that no result has followed yet, so that the newest has them all."""
+        found = self._found_here()
+        return Revise(
+            self.ticket("revise"),
+            self.model,
+            self.source,
+            self.embedding,
+            found,
+            self._revised_boxes,
+            self._revised_settings or found.settings,
+        )
+
+    def apply(self, result: Result) -> bool:
+        """Take a result, unless it is out of date; return whether it was taken for this plane."""
+        ticket = result.ticket
+        if ticket.generation != self._generations[ticket.kind]:
+            return False
+        if isinstance(result, Embedded):
+            self._keep_embedding(ticket.key, result.embedding)
+            return ticket.key == self.key
+        if isinstance(result, Decoded):
+            self._decoded, self.hovered = result, None
+            self.candidate_index = result.steps[-1].chosen
+            self.candidates_changed.emit()
+        elif isinstance(result, Hovered):
+            self.hovered = result.mask
+        else:
+            self._set_found(result)
+        return True
+
+    def draw(self, drawn: Sequence[DrawnPrompt], mode: Mode = "one") -> None:
+        """Say what is drawn on the current plane; decodes nothing yet."""
+        self._drawn[self.key] = tuple(drawn)
+        self.mode = mode
+        self.hovered = None
+
+    def step_candidate(self, by: int = 1) -> None:
+        """Choose the next candidate, or with -1 the one before."""
+        if self.candidate_scores:
+            self.candidate_index = (self.candidate_index + by) % len(self.candidate_scores)
+            self.candidates_changed.emit()
+
+    def accept(
+        self,
+        *,
+        target: Target = "next",
+        selected: int = 1,
+        taken: Taken = "keep",
+        next_label: int | None = None,
+    ) -> tuple[int, ...]:
+        """Write the masks of what is drawn, as one step that can be undone.
+
+        Parameters
+        ----------
+        target : "next", "selected" or "replace"
+            A free label each, the ``selected`` label, or the label under the mask, which the
+            mask then replaces.
+        selected : int
+            The label of target "selected".
+        taken : "keep" or "replace"
+            What happens to pixels that other labels have.
+        next_label : int, optional
+            First label that is free; one more than the greatest in use if not given.
+
+        Returns
+        -------
+        tuple of int
+            The labels that were written.
+
+        Raises
+        ------
+        PromptError
+            If there is no mask, or no label would change by it.
+        LabelsFullError
+            If a label does not fit the type of the labels; nothing is written then.
+        """
+        if self._decoded is None:
+            raise PromptError("there is no mask to accept", remedy="Draw a prompt first.")
+        *earlier, last = self._decoded.steps
+        steps = (*earlier, Step(last.drawn, self.candidate_index))
+        origin = FromPrompts(steps, "one" if self._decoded.is_one_object else "many")
+        scores = self._decoded.batch.scores.tolist()
+        if self._decoded.is_one_object:
+            scores = [scores[self.candidate_index]]
+        labels = self._write(self.masks, scores, origin, target, selected, taken, next_label)
+        self.clear_prompts()
+        return labels
+
+    def accept_everything(
+        self,
+        *,
+        target: Target = "next",
+        selected: int = 1,
+        taken: Taken = "keep",
+        next_label: int | None = None,
+    ) -> tuple[int, ...]:
+        """Write everything that was found; parameters, result and errors as for :meth:`accept`."""
+        found = self._found_here()
+        origin = FromEverything(found.settings, found.batches, found.kept, found.region)
+        masks, scores = found.instances.masks, found.instances.scores.tolist()
+        table = found.instances.table
+        labels = self._write(masks, scores, origin, target, selected, taken, next_label, table)
+        self._set_found(None)
+        return labels
+
+    def discard_found(self) -> None:
+        """Forget what everything mode has found."""
+        self.ticket("everything")
+        self._set_found(None)
+
+    def clear_prompts(self) -> None:
+        """Forget what is drawn on the current plane, and its masks."""
+        self._drawn.pop(self.key, None)
+        self.ticket("decode")
+        self._decoded = self.hovered = None
+        self.candidates_changed.emit()
+
+    def undo(self) -> None:
+        """Take the last accept back; what was painted by hand since then stays."""
+        self._tell(self._history.undo())
+
+    def redo(self) -> None:
+        """Accept again what was undone."""
+        self._tell(self._history.redo())
+
+    def recall(self, label: int) -> tuple[DrawnPrompt, ...]:
+        """Return the prompts of an accepted label, to be improved.
+
+        Raises
+        ------
+        PromptError
+            If nothing is known about the label.
+        """
+        if label not in self.records:
+            raise PromptError(f"no prompts are remembered for label {label}")
+        return self.records[label].drawn_for(label)
+
+    def ticket(self, kind: Kind) -> Ticket:
+        """Begin a new generation of a kind of request, for the current plane."""
+        self._generations[kind] += 1
+        return Ticket(self.key, kind, self._generations[kind])
+
+    def _steps(
+        self, used: tuple[DrawnPrompt, ...]
+    ) -> tuple[tuple[Step, ...], NDArray[np.float32] | None]:
+        """Find the steps that lead to what is drawn, and the logits that the last goes on from.
+
+        A mask that is only corrected, by more prompts, is gone on from.
+        """
+        before = self._decoded
+        if before is None or not before.is_one_object or self.mode != "one":
+            return (Step(used),), None
+        *earlier, last = before.steps
+        chosen = Step(last.drawn, self.candidate_index)
+        if used == last.drawn:
+            return (*earlier, chosen), before.refined
+        if used[: len(last.drawn)] == last.drawn:
+            logits = before.batch.low_res_logits[self.candidate_index]
+            return (*earlier, chosen, Step(used)), logits
+        return (Step(used),), None
+
+    def _keep_embedding(self, key: PlaneKey, embedding: ImageEmbedding) -> None:
+        """Keep an embedding, and forget the oldest if they are too many, but not the current."""
+        self._embeddings[key] = embedding
+        self._embeddings.move_to_end(key)
+        if self.key in self._embeddings:
+            self._embeddings.move_to_end(self.key)
+        if len(self._embeddings) > EMBEDDINGS_KEPT:
+            self._embeddings.popitem(last=False)
+
+    def _set_found(self, found: Found | None) -> None:
+        """Take what was found, with all changes that were asked for until now."""
+        self._found = found
+        self._revised_boxes = self._revised_settings = None
+        self.ticket("revise")
+        self.found_changed.emit()
+
+    def _write(
+        self,
+        masks: Sequence[CroppedMask],
+        scores: Sequence[float],
+        origin: FromPrompts | FromEverything,
+        target: Target,
+        selected: int,
+        taken: Taken,
+        next_label: int | None,
+        measured: pd.DataFrame | None = None,
+    ) -> tuple[int, ...]:
+        first = self.labels.max_label() + 1 if next_label is None else next_label
+        edit, labels = plan_accept(
+            self.labels.read(self.key),
+            masks,
+            target=target,
+            selected=selected,
+            taken=taken,
+            next_label=first,
+        )
+        if edit.is_empty:
+            raise PromptError(
+                "no label would change",
+                remedy="What the masks cover is labelled already; let them take those pixels.",
+            )
+        accepted = Accepted(
+            self.key,
+            origin,
+            target,
+            selected,
+            taken,
+            first,
+            labels,
+            tuple(scores),
+            Conditions.of(self.model, self.source),
+            measured,
+        )
+        self._history.add(accepted, edit, self.labels.write(self.key, edit))
+        self.labels_changed.emit(labels)
+        return labels
+
+    def _tell(self, accepted: Accepted | None) -> None:
+        if accepted is not None:
+            self.labels_changed.emit(accepted.labels)
+
+    def _found_here(self) -> Found:
+        if self._found is None:
+            raise PromptError("nothing was found on this plane", remedy="Run everything first.")
+        return self._found
+
+    def _forget(self) -> None:
+        self._embeddings.clear()
+        self.ticket("embed")
+        self._leave_plane()
+
+    def _leave_plane(self) -> None:
+        stale: tuple[Kind, ...] = ("decode", "hover", "everything", "revise")
+        for kind in stale:
+            self.ticket(kind)
+        self._decoded = self._found = self.hovered = None
+        self._revised_boxes = self._revised_settings = None
+        self.candidate_index = 0
