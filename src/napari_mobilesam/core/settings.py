@@ -28,6 +28,8 @@ class Settings(BaseModel):
             return type(self).model_validate(self.model_dump() | changes)
         except ValidationError as error:
             first = error.errors()[0]
+            if not first["loc"]:  # fields that do not go together
+                raise SettingsError(first["msg"].removeprefix("Value error, ")) from error
             name = str(first["loc"][0])
             if first["type"] == "extra_forbidden":
                 known = ", ".join(sorted(type(self).model_fields))
