@@ -31,7 +31,7 @@ def test_the_recipe_trains_and_validates(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(micro, "KINDS", ["particles"])
     run = tmp_path / "run"
     micro.train_micro(
-        folder,
+        [folder],
         folder,
         run,
         data=micro.DATA.changed(input_sizes=(64,), size_weights=(1,), pixels_per_step=4096),

@@ -48,9 +48,9 @@ class Bars:
 
 
 @contextmanager
-def bars(*, of_bytes: bool = False) -> Iterator[Bars]:
-    """Make room for progress bars at the bottom of the terminal."""
+def bars(*, of_bytes: bool = False, hidden: bool = False) -> Iterator[Bars]:
+    """Make room for progress bars at the bottom of the terminal, unless they are hidden."""
     count = DownloadColumn() if of_bytes else MofNCompleteColumn()
     columns = (TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True) as progress:
+    with Progress(*columns, console=err, transient=True, disable=hidden) as progress:
         yield Bars(progress)

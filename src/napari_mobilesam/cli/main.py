@@ -9,9 +9,10 @@ import typer
 from typer.core import TyperGroup
 
 import napari_mobilesam
-from napari_mobilesam.cli import models
+from napari_mobilesam.cli import models, train
 from napari_mobilesam.cli.console import note, out, show_error
 from napari_mobilesam.cli.demo import demo
+from napari_mobilesam.cli.distill import distill
 from napari_mobilesam.cli.segment import segment
 from napari_mobilesam.core.errors import (
     MobileSAMError,
@@ -47,6 +48,8 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(segment)
+app.command()(distill)
+app.add_typer(train.app, name="train")
 app.add_typer(models.app, name="models")
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from napari_mobilesam.core.masks import MASK_THRESHOLD
 from napari_mobilesam.models.sam import Sam
 from napari_mobilesam.training.datasets import LOGITS_STRIDE, Example, Steps
-from napari_mobilesam.training.fit import Validate, fit
+from napari_mobilesam.training.fit import Progress, Validate, fit
 from napari_mobilesam.training.losses import SAM_WEIGHTS, LossWeights, prompt_loss
 from napari_mobilesam.training.settings import DecoderGuidedSettings
 
@@ -26,6 +26,7 @@ def train(
     folder: Path,
     *,
     validate: Validate | None = None,
+    progress: Progress | None = None,
     device: torch.device | str = "cpu",
     workers: int = 0,
     weights: LossWeights = SAM_WEIGHTS,
@@ -44,6 +45,8 @@ def train(
         Where the run is kept, and gone on with if it holds a checkpoint.
     validate : callable, optional
         Scores the averaged model now and then.
+    progress : callable, optional
+        Called with steps done and steps in all.
     device : torch.device or str
         Where to compute.
     workers : int
@@ -67,7 +70,16 @@ def train(
                 loss = example_loss(sam, example, weights, settings.point_weight, clicks)
             yield loss
 
-    fit(sam.to(device), data, losses, settings, folder, validate=validate, workers=workers)
+    fit(
+        sam.to(device),
+        data,
+        losses,
+        settings,
+        folder,
+        validate=validate,
+        progress=progress,
+        workers=workers,
+    )
 
 
 def example_loss(

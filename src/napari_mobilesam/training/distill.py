@@ -20,8 +20,10 @@ from napari_mobilesam.core.errors import FileFormatError
 from napari_mobilesam.core.geometry import InputFrame
 from napari_mobilesam.core.planes import to_rgb8
 from napari_mobilesam.inference.encode import resize_to_input
+from napari_mobilesam.io.images import IMAGE_SUFFIXES, read_image
 from napari_mobilesam.models.sam import Sam
-from napari_mobilesam.training.fit import Validate, fit
+from napari_mobilesam.training.fit import Progress, Validate, fit
+from napari_mobilesam.training.processes import rank_and_count, wait_for_all
 from napari_mobilesam.training.settings import DistillSettings
 from napari_mobilesam.training.synthetic.scene import Scene
 
@@ -42,6 +44,38 @@ class Lesson:
     embeddings: NDArray[np.float16]
 
 
+class ImageFiles(Sequence[Scene]):
+    """Images in a folder and those below it, in the order of their names, without labels.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to look for files that :func:`~napari_mobilesam.io.images.read_image` reads.
+
+    Raises
+    ------
+    FileFormatError
+        If there are none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        files = sorted(folder.rglob("*"))
+        self.paths = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+        if not self.paths:
+            raise FileFormatError(
+                f"{folder} holds no images", expected=f"files of type {' '.join(IMAGE_SUFFIXES)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Scene:  # type: ignore[override]
+        """Read one image."""
+        pixels = read_image(self.paths[index]).pixels
+        labels = np.zeros(pixels.shape[:2], np.int32)
+        return Scene(pixels, labels, labels)  # type: ignore[arg-type]  # of any type, here
+
+
 @torch.inference_mode()
 def write_embeddings(
     teacher: Sam,
@@ -49,9 +83,12 @@ def write_embeddings(
     input_size: int,
     path: Path,
     *,
+    progress: Progress | None = None,
     device: torch.device | str = "cpu",
 ) -> None:
     """Embed images by the teacher, once; goes on where an earlier call was cut off.
+
+    In a :func:`~.processes.process_group`, the processes share the images.
 
     Parameters
     ----------
@@ -64,21 +101,32 @@ def write_embeddings(
     path : Path
         A folder of two zarr arrays: float16 ``embeddings`` (N, 256, e, e), one chunk an image, and
         ``done`` (N,).
+    progress : callable, optional
+        Called with images done and images in all.
     device : torch.device or str
         Where to compute.
     """
     side = input_size // teacher.embedding_stride
     shape, chunk = (len(images), 256, side, side), (1, 256, side, side)
+    rank, count = rank_and_count()
+    if rank > 0:
+        wait_for_all()  # the first process makes the arrays
     embeddings = zarr.open_array(
         path / "embeddings", mode="a", shape=shape, chunks=chunk, dtype="float16"
     )
-    embeddings.attrs["input_size"] = input_size
-    done = zarr.open_array(path / "done", mode="a", shape=shape[:1], dtype="bool")
+    done = zarr.open_array(path / "done", mode="a", shape=shape[:1], chunks=(1,), dtype="bool")
+    if rank == 0:
+        embeddings.attrs["input_size"] = input_size
+        wait_for_all()
     teacher.to(device).eval()
-    for index in np.flatnonzero(~np.asarray(done[:])).tolist():
+    mine = range(rank, len(images), count)
+    for index in (index for index in mine if not done[index]):
         x = _input(teacher, _resized(images[index], input_size), input_size)
         embeddings[index] = teacher.encode(x)[0].float().cpu().numpy()
         done[index] = True
+        if progress is not None:
+            progress(index + 1, len(images))
+    wait_for_all()
 
 
 class Lessons:
@@ -134,6 +182,7 @@ def distill(
     folder: Path,
     *,
     validate: Validate | None = None,
+    progress: Progress | None = None,
     device: torch.device | str = "cpu",
     workers: int = 0,
 ) -> None:
@@ -151,6 +200,8 @@ def distill(
         Where the run is kept, and gone on with if it holds a checkpoint.
     validate : callable, optional
         Scores the averaged student now and then.
+    progress : callable, optional
+        Called with steps done and steps in all.
     device : torch.device or str
         Where to compute.
     workers : int
@@ -171,7 +222,16 @@ def distill(
         taught = torch.from_numpy(lesson.embeddings).to(device).float()
         yield F.mse_loss(learned.float(), taught)
 
-    fit(student.to(device), lessons, losses, settings, folder, validate=validate, workers=workers)
+    fit(
+        student.to(device),
+        lessons,
+        losses,
+        settings,
+        folder,
+        validate=validate,
+        progress=progress,
+        workers=workers,
+    )
 
 
 def _resized(scene: Scene, input_size: int) -> NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
@@ -15,6 +15,11 @@ from torch.utils.data import DataLoader
 
 from napari_mobilesam.core.errors import CheckpointError
 from napari_mobilesam.models.sam import ImageEncoder, Sam
+from napari_mobilesam.training.processes import (
+    as_in_first,
+    average_gradients,
+    rank_and_count,
+)
 from napari_mobilesam.training.settings import FitSettings
 
 Validate = Callable[[Sam], dict[str, float]]
@@ -24,7 +29,10 @@ Batch = TypeVar("Batch")
 Batch_co = TypeVar("Batch_co", covariant=True)
 
 Losses = Callable[[int, Batch], Iterable[Tensor]]
-"""Losses of one step, one after the other, so that each can be freed before the next."""
+"""Losses of one batch, one after the other, so that each can be freed before the next."""
+
+Progress = Callable[[int, int], None]
+"""Called with steps done and steps in all."""
 
 
 class StepData(Protocol[Batch_co]):
@@ -41,6 +49,7 @@ def fit(
     folder: Path,
     *,
     validate: Validate | None = None,
+    progress: Progress | None = None,
     workers: int = 0,
 ) -> None:
     """Train the image encoder of a model, and nothing else of it.
@@ -51,20 +60,25 @@ def fit(
     normalisation keeps its statistics, so that a step of one large image is as good as one of
     many small images.
 
+    In a :func:`~.processes.process_group`, each process computes a batch of its own in every
+    step, and the first alone validates and writes.
+
     Parameters
     ----------
     sam : Sam
         The model; at the end its encoder holds the averaged weights.
     data : StepData
-        Gives the batch of a step.
+        Gives a batch by its number; a step takes as many as there are processes.
     losses : callable
-        Gives the losses of a step and its batch; their mean is minimised.
+        Gives the losses of a batch by its number; their mean is minimised.
     settings : FitSettings
         How to train.
     folder : Path
         Where the run is kept; made if need be.
     validate : callable, optional
         Scores the averaged model now and then.
+    progress : callable, optional
+        Called with steps done and steps in all.
     workers : int
         Processes that draw batches; 0 draws them in this one.
 
@@ -78,16 +92,21 @@ def fit(
     average = AveragedModel(encoder, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay))
     optimizer = torch.optim.AdamW(_parameter_groups(encoder, settings), settings.learning_rate)
     run = Run(folder, encoder, average, optimizer)
+    rank, count = rank_and_count()
+    device = next(encoder.parameters()).device
 
-    for step, batch in _batches(data, run.step, settings.steps, workers):
-        progress = _progress(settings, step, run.elapsed())
-        if progress >= 1:
+    steps = range(run.step, settings.steps)
+    numbers = [step * count + rank for step in steps]
+    for step, number, batch in zip(steps, numbers, _batches(data, numbers, workers), strict=True):
+        share = as_in_first(_share_done(settings, step, run.elapsed()), device)
+        if share >= 1:
             break
-        rate = settings.learning_rate * _schedule(settings, step, progress)
+        rate = settings.learning_rate * _schedule(settings, step, share)
         for group in optimizer.param_groups:
             group["lr"] = rate
 
-        loss = _accumulate(encoder, losses(step, batch))
+        loss = _accumulate(encoder, losses(number, batch))
+        loss = average_gradients(encoder.parameters(), loss)
         norm = nn.utils.clip_grad_norm_(encoder.parameters(), settings.max_gradient)
         if torch.isfinite(norm):
             optimizer.step()
@@ -95,15 +114,20 @@ def fit(
         optimizer.zero_grad()
 
         run.step = step + 1
+        if rank > 0:
+            continue
         run.log({"step": step, "loss": loss, "gradient": float(norm), "rate": rate})
         if validate is not None and run.is_due("validation", settings.validation_seconds):
             run.validate(sam, validate)
         if run.is_due("checkpoint", settings.checkpoint_seconds):
             run.save()
+        if progress is not None:
+            progress(run.step, settings.steps)
 
-    if validate is not None:
-        run.validate(sam, validate)
-    run.save()
+    if rank == 0:
+        if validate is not None:
+            run.validate(sam, validate)
+        run.save()
     encoder.load_state_dict(average.module.state_dict())
 
 
@@ -233,6 +257,8 @@ class Run:
             ) from error
         self.step, self._best, self._done = state["step"], state["best"], state["done"]
         self._began -= state["elapsed"]
+        if rank_and_count()[0] > 0:
+            return
         lines = self._log.read_text().splitlines()
         kept = [line for line in lines if json.loads(line)["step"] < self.step]
         self._log.write_text("".join(line + "\n" for line in kept))
@@ -258,7 +284,7 @@ def _parameter_groups(encoder: nn.Module, settings: FitSettings) -> list[dict[st
     ]
 
 
-def _progress(settings: FitSettings, step: int, elapsed: float) -> float:
+def _share_done(settings: FitSettings, step: int, elapsed: float) -> float:
     """How much of the run is over, by steps or by the clock, whichever is further."""
     by_clock = elapsed / settings.seconds if settings.seconds is not None else 0.0
     return max(step / settings.steps, by_clock)
@@ -271,18 +297,15 @@ def _schedule(settings: FitSettings, step: int, progress: float) -> float:
     return warmup * (settings.final_rate + (1 - settings.final_rate) * cosine)
 
 
-def _batches(
-    data: StepData[Batch], first: int, last: int, workers: int
-) -> Iterator[tuple[int, Batch]]:
-    steps = range(first, last)
+def _batches(data: StepData[Batch], numbers: Sequence[int], workers: int) -> Iterator[Batch]:
     loader: DataLoader[Batch] = DataLoader(
         data,  # type: ignore[arg-type]  # a dataset by its protocol, not by inheritance
         batch_size=None,
-        sampler=steps,
+        sampler=numbers,
         num_workers=workers,
         collate_fn=_unchanged,
     )
-    return zip(steps, loader, strict=True)
+    return iter(loader)
 
 
 def _unchanged(batch: Batch) -> Batch:

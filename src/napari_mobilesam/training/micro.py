@@ -1,15 +1,17 @@
 """The recipe of the bundled model's encoder, and the table that it is judged by."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from napari_mobilesam.inference.engine import TorchEngine, choose_device
 from napari_mobilesam.models.sam import Sam
 from napari_mobilesam.training.datasets import DataSettings, LabelledImages, Steps
 from napari_mobilesam.training.decoder_guided import train
+from napari_mobilesam.training.fit import Progress
 from napari_mobilesam.training.settings import DecoderGuidedSettings
 from napari_mobilesam.training.synthetic import KINDS
 from napari_mobilesam.training.synthetic.scene import Scene
@@ -22,38 +24,42 @@ TRAINING = DecoderGuidedSettings(steps=100_000, seconds=5400, corrective_share=0
 
 
 def train_micro(
-    images: Path,
+    images: Sequence[Path],
     validation: Path,
     folder: Path,
     *,
     start: str = "micro",
     data: DataSettings = DATA,
     settings: DecoderGuidedSettings = TRAINING,
-    device: str = "auto",
+    device: torch.device | str = "auto",
+    progress: Progress | None = None,
     workers: int = 1,
 ) -> None:
     """Train an encoder on labelled images and synthetic scenes, half of each.
 
     Parameters
     ----------
-    images, validation : Path
-        Labelled images to learn from and to choose by, as :class:`~.datasets.LabelledImages`
-        reads them.
+    images : sequence of Path
+        Labelled images to learn from, as :class:`~.datasets.LabelledImages` reads them.
+    validation : Path
+        Others to choose the best encoder by.
     folder : Path
         Where the run is kept, and gone on with; see :func:`~.fit.fit` for what is in it.
     start : str
         Name or path of the model to start from.
     data, settings
         What to learn from and how.
-    device : str
-        "auto", "cpu", "cuda" or "mps".
+    device : torch.device or str
+        Where to compute; also "auto".
+    progress : callable, optional
+        Called with steps done and steps in all.
     workers : int
         Processes that draw examples.
     """
     held_out = LabelledImages(validation)
     real = [held_out[i] for i in range(0, len(held_out), max(1, len(held_out) // 8))][:8]
     synthetic = [scene for kind in KINDS for scene in validation_scenes(kind, 1, 256)]
-    torch_device = choose_device(device)
+    torch_device = choose_device(str(device))
 
     def validate(sam: Sam) -> dict[str, float]:
         engine = TorchEngine(sam, torch_device)
@@ -67,10 +73,11 @@ def train_micro(
 
     train(
         load_sam(get_card(start)),
-        Steps((LabelledImages(images),), data),
+        Steps(tuple(LabelledImages(path) for path in images), data),
         settings,
         folder,
         validate=validate,
+        progress=progress,
         device=torch_device,
         workers=workers,
     )

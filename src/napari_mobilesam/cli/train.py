@@ -1,0 +1,140 @@
+"""``napari-mobilesam train``: make an encoder or a detector that fits your images."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_mobilesam.cli.console import bars, note
+from napari_mobilesam.cli.models import fetch_files
+from napari_mobilesam.cli.options import Device, output_folder, settings_options
+from napari_mobilesam.core.settings import Settings
+from napari_mobilesam.training.settings import (
+    DecoderGuidedSettings,
+    DetectorDataSettings,
+    DetectorTrainingSettings,
+)
+from napari_mobilesam.zoo.catalog import get_card
+
+app = typer.Typer(no_args_is_help=True, help="Train an encoder or a detector on your images.")
+
+ENCODER: dict[type[Settings], str] = {DecoderGuidedSettings: "Training"}
+DETECTOR: dict[type[Settings], str] = {
+    DetectorDataSettings: "What is learned from",
+    DetectorTrainingSettings: "Training",
+}
+
+Images = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="IMAGES...", help="Folders or zips with images/ID.png and labels/ID.png."
+    ),
+]
+Validation = Annotated[
+    Path, typer.Option("--validation", "-v", help="The same, to choose the best by.")
+]
+Output = Annotated[
+    Path,
+    typer.Option(
+        "--output", "-o", help="Folder of the run; one that was cut off in it is gone on with."
+    ),
+]
+Start = Annotated[str, typer.Option(help="Model to start from: a name, or a checkpoint.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes that prepare images.")]
+
+
+@app.command()
+@settings_options(ENCODER)
+def encoder(
+    images: Images,
+    validation: Validation,
+    output: Output,
+    start: Start = "micro",
+    synthetic_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the images that are synthetic scenes.")
+    ] = 0.5,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same examples.")] = 0,
+    device: Device = "auto",
+    workers: Workers = 1,
+    *,
+    changes: dict[str, object],
+) -> None:
+    """Train an image encoder through the frozen decoder, from labels.
+
+    The same command again goes on with a run that was cut off. Started by torchrun, it uses a
+    GPU for each process.
+    """
+    fetch_files(get_card(start))
+    folder = output_folder(output)
+
+    from napari_mobilesam.training.micro import DATA, TRAINING, train_micro
+    from napari_mobilesam.training.processes import process_group, rank_and_count
+
+    settings = TRAINING.changed(**changes)
+    data = DATA.changed(synthetic_share=synthetic_share, seed=seed)
+    with (
+        process_group(device) as own_device,
+        bars(hidden=rank_and_count()[0] > 0) as progress,
+        progress.bar("steps") as report,
+    ):
+        train_micro(
+            images,
+            validation,
+            folder,
+            start=start,
+            data=data,
+            settings=settings,
+            device=own_device,
+            progress=report,
+            workers=workers,
+        )
+    note(f"The best encoder is {folder / 'best.safetensors'}.")
+
+
+@app.command()
+@settings_options(DETECTOR)
+def detector(
+    images: Images,
+    validation: Validation,
+    output: Output,
+    start: Annotated[
+        str, typer.Option(help="Model to start from, or `scratch` for random weights.")
+    ] = "micro",
+    device: Device = "auto",
+    *,
+    changes: dict[str, object],
+) -> None:
+    """Train the detector of everything mode: boxes and masks together, then boxes alone.
+
+    The same command again goes on with a run that was cut off.
+    """
+    data = DetectorDataSettings().changed(**_of(DetectorDataSettings, changes))
+    settings = DetectorTrainingSettings().changed(**_of(DetectorTrainingSettings, changes))
+    card = None if start == "scratch" else get_card(start)
+    if card is not None:
+        fetch_files(card)
+    folder = output_folder(output)
+
+    from napari_mobilesam.inference.engine import choose_device
+    from napari_mobilesam.training.datasets import LabelledImages
+    from napari_mobilesam.training.detector import train_detector
+    from napari_mobilesam.training.detector_data import write_detector_dataset
+    from napari_mobilesam.zoo.checkpoints import load_detector
+
+    sources = [LabelledImages(path) for path in images]
+    held_out = LabelledImages(validation)
+    torch_device = choose_device(device)
+    dataset = folder / "dataset"
+    with bars() as progress:
+        with progress.bar("images") as report:
+            write_detector_dataset(sources, held_out, dataset, data, progress=report)
+        with progress.bar("epochs") as report:
+            network = None if card is None else load_detector(card)
+            result = train_detector(
+                dataset, folder, settings, start=network, device=torch_device, progress=report
+            )
+    note(f"The best detector is {result}.")
+
+
+def _of(settings: type[Settings], changes: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in changes.items() if name in settings.model_fields}
