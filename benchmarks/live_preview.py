@@ -102,9 +102,11 @@ def main():
     median, late = np.percentile(waits, (50, 95)) * 1e3
     print(f"point to preview: median {median:.0f} ms, 95th percentile {late:.0f} ms")
 
-    pulse.restart()
     started = time.perf_counter()
     controller.proposing.run()
+    run_until(controller.long_jobs.busy)
+    print(f"adding layers for everything: {1e3 * (time.perf_counter() - started):.0f} ms")
+    pulse.restart()
     finish(controller)
     seconds, count = time.perf_counter() - started, len(controller.here.session.found)
     print(

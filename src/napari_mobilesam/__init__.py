@@ -81,7 +81,10 @@ def __getattr__(name: str) -> Any:
         return version("napari-mobilesam")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME.get(name, 'core.errors')}"), name)
+    from napari_mobilesam.core.imports import without_triton
+
+    with without_triton():
+        value = getattr(import_module(f"{__name__}.{_HOME.get(name, 'core.errors')}"), name)
     globals()[name] = value
     return value
 

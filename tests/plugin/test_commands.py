@@ -5,8 +5,10 @@ import pytest
 from npe2 import PluginManager, PluginManifest
 from qtpy.QtWidgets import QFileDialog
 
+from napari_mobilesam.core.errors import MobileSAMError
 from napari_mobilesam.plugin import commands
 from napari_mobilesam.plugin.preferences import Preferences
+from napari_mobilesam.session.session_file import replay
 
 from .conftest import finish
 
@@ -85,7 +87,27 @@ def test_commands_do_what_the_buttons_do(plugin, window, qtbot, chosen_path):
     assert points.features["prompt"].tolist() == ["positive"]
 
 
-@pytest.mark.parametrize("writer", MANIFEST.contributions.writers, ids=lambda w: w.command)
+LABEL_WRITERS = [
+    writer
+    for writer in MANIFEST.contributions.writers
+    if writer.command != "napari-mobilesam.write_session"
+]
+
+
+def test_napari_saves_the_session_of_the_viewer(plugin, window, qtbot, tmp_path):
+    path = tmp_path / "story.mobilesam.json"
+    with pytest.raises(MobileSAMError, match="Annotate"):
+        window.layers.save(str(path), plugin="napari-mobilesam")
+    plugin.commands.execute("napari-mobilesam.draw_prompts", (window,))
+    controller = commands.open_annotate(window).controller
+    controller.prompting.points.add((40, 45))
+    finish(qtbot, controller)
+    controller.prompting.accept()
+    assert window.layers.save(str(path), plugin="napari-mobilesam") == [str(path)]
+    assert replay(path, window.layers["discs"].data, model=controller.model).labels.max_label() == 1
+
+
+@pytest.mark.parametrize("writer", LABEL_WRITERS, ids=lambda w: w.command)
 def test_napari_finds_every_writer_by_its_ending(window, tmp_path, writer):
     labels = window.add_labels(np.eye(20, dtype=int))
     path = tmp_path / f"labels{writer.filename_extensions[0]}"

@@ -1,8 +1,11 @@
+import dask.array as da
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from napari_mobilesam.plugin.controller import Controller
 from napari_mobilesam.plugin.prompt_layers import COLUMN
+from napari_mobilesam.plugin.threads import Inline
 
 from .conftest import CENTRES
 from .scenes import STACK, TURNED
@@ -165,18 +168,48 @@ def test_everything_may_look_at_a_part(prompting, controller, region):
     assert not controller.here.session.found.labels[120:, 120:].any()
 
 
+def as_is(discs):
+    return discs
+
+
+def as_rgb(discs):
+    return np.stack([discs] * 3, axis=-1)
+
+
+def as_stack(discs):
+    return np.broadcast_to(discs, (2, 3, 200, 200))
+
+
+def across_a_stack(discs):
+    """Rows along the second axis, as in a plane that is cut through a volume."""
+    return np.broadcast_to(discs[:, np.newaxis], (2, 200, 3, 200))
+
+
+def as_pyramid(discs):
+    lazy = da.from_array(discs, chunks=64)
+    return [lazy, lazy[::2, ::2]]
+
+
 PLACES = {
-    "scaled": {"scale": (0.1, 0.2), "units": ("um", "um")},
-    "translated and scaled": {"scale": (2, 2), "translate": (100, -50)},
-    "turned by an affine": {"affine": TURNED, "scale": (3, 3)},
+    "scaled": (as_is, {"scale": (0.1, 0.2), "units": ("um", "um")}, None),
+    "translated and scaled": (as_is, {"scale": (2, 2), "translate": (100, -50)}, None),
+    "turned and sheared": (as_is, {"rotate": 30, "shear": [0.3]}, None),
+    "turned by an affine": (as_is, {"affine": TURNED, "scale": (3, 3)}, None),
+    "RGB": (as_rgb, {"rgb": True, "scale": (0.5, 0.5)}, None),
+    "4-D": (as_stack, STACK, None),
+    "4-D, cut along z": (across_a_stack, STACK, (0, 2, 1, 3)),
+    "multiscale dask": (as_pyramid, {"multiscale": True, "scale": (2, 2)}, None),
 }
 
 
-@pytest.mark.parametrize("settings", PLACES.values(), ids=PLACES.keys())
-def test_prompts_land_where_they_are_drawn(viewer, controller, discs, settings):
-    image = viewer.add_image(discs, **settings)
+@pytest.mark.parametrize(("shape", "settings", "order"), PLACES.values(), ids=PLACES.keys())
+def test_prompts_land_where_they_are_drawn(viewer, controller, discs, shape, settings, order):
+    image = viewer.add_image(shape(discs), **settings)
+    if order is not None:
+        viewer.dims.order = order
     controller.prompting.create_layers()
-    world = image.data_to_world(CENTRES[2])
+    plane = controller.plane
+    (world,) = plane.in_world([CENTRES[2]])
     points = controller.prompting.points
     points.add(points.world_to_data(world))
     controller.prompting.accept()
@@ -184,7 +217,98 @@ def test_prompts_land_where_they_are_drawn(viewer, controller, discs, settings):
     assert labels.get_value(world, world=True) == 1
     assert label_sizes(labels) == [pytest.approx(AREA, rel=0.2)]
     np.testing.assert_allclose(labels.affine.affine_matrix, image.affine.affine_matrix)
+    np.testing.assert_allclose(labels.scale, image.scale)
     assert labels.units == image.units
+
+
+def test_everything_lands_where_it_is(viewer, controller, discs):
+    viewer.add_image(as_stack(discs), **STACK)
+    viewer.dims.set_current_step((0, 1), (1, 2))
+    proposing = controller.proposing
+    proposing.settings = proposing.settings.changed(confidence=0.1)
+    proposing.run()
+    proposing.accept()
+    data = controller.target.layer.data
+    assert all(data[1, 2][centre] for centre in CENTRES)
+    assert not data[0].any()
+
+
+def test_what_everything_measured_is_in_the_features(viewer, controller, discs):
+    viewer.add_image(discs)
+    controller.proposing.run()
+    controller.proposing.accept()
+    layer = controller.target.layer
+    features = layer.features.set_index("index")
+    assert features["area"].to_dict() == dict(enumerate(label_sizes(layer), 1))
+    assert features["mean_intensity"].between(150, 255).all()
+
+
+def test_thresholds_moved_during_a_run_hold_for_its_result(viewer, discs):
+    class MovesASlider(Inline):
+        def submit(self, kind, request, **callbacks):
+            if kind == "everything":
+                controller.proposing.settings = controller.proposing.settings.changed(min_score=1)
+            super().submit(kind, request, **callbacks)
+
+    viewer.add_image(discs)
+    controller = Controller(viewer, MovesASlider(), MovesASlider())
+    controller.proposing.run()
+    assert len(controller.here.session.found) == 0
+    controller.close()
+
+
+def test_a_brush_stroke_outlives_undo(prompting, controller):
+    prompting.points.add(CENTRES[0])
+    prompting.accept()
+    layer = controller.target.layer
+    stroke = (np.array([CENTRES[0][0]]), np.array([CENTRES[0][1]]))
+    layer.data_setitem(stroke, 7)
+    controller.accepting.undo()
+    assert layer.data[CENTRES[0]] == 7
+    assert np.count_nonzero(layer.data) == 1
+    controller.accepting.redo()
+    assert layer.data[CENTRES[0]] == 7
+    assert np.count_nonzero(layer.data == 1) > 1000
+
+
+def test_what_napari_undoes_is_undone(prompting, controller):
+    for centre in CENTRES[:2]:
+        prompting.points.add(centre)
+        prompting.accept()
+    session, layer = controller.here.session, controller.target.layer
+    layer.undo()
+    assert [accepted.labels for accepted in session.log] == [(1,)]
+    layer.redo()
+    assert [accepted.labels for accepted in session.log] == [(1,), (2,)]
+    layer.undo()
+    controller.accepting.undo()
+    assert not layer.data.any()
+    assert session.log == ()
+
+
+def test_each_layer_keeps_its_own_accepts(prompting, controller, viewer):
+    prompting.points.add(CENTRES[0])
+    prompting.accept()
+    first = controller.target.layer
+    second = viewer.add_labels(np.zeros_like(first.data))
+    controller.accepting.write_to(second)
+    prompting.points.add(CENTRES[1])
+    prompting.accept()
+    controller.accepting.undo()
+    controller.accepting.undo()
+    assert not first.data.any()
+    assert not second.data.any()
+    controller.accepting.redo()
+    assert first.data.any()
+
+
+def test_live_off_waits_for_the_button(prompting, controller):
+    controller.set_preferences(live=False)
+    prompting.points.add(CENTRES[0])
+    assert controller.here is None or not controller.here.session.masks
+    prompting.update(even_if_not_live=True)
+    prompting.update(even_if_not_live=True)
+    assert controller.here.session.masks
 
 
 def test_a_stack_is_annotated_plane_by_plane(viewer, controller, discs):

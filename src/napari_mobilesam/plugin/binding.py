@@ -38,6 +38,12 @@ def bind(viewer: ViewerModel) -> Controller:
     return binding.controller
 
 
+def find(viewer: ViewerModel | None) -> Controller | None:
+    """Return the controller of a viewer if it has one."""
+    binding = None if viewer is None else _bindings.get(viewer)
+    return None if binding is None else binding.controller
+
+
 def release(controller: Controller) -> None:
     """Tell that a user of a controller is gone."""
     binding = _bindings.get(controller.viewer)

@@ -85,9 +85,9 @@ class Controller:
         self._targets: dict[Image, LayerLabels] = {}
         self._of_viewer = Connections()
         self._of_image = Connections()
-        self.prompting = Prompting(self)
-        self.proposing = Proposing(self)
-        self.accepting = Accepting(self)
+        self.prompting: Prompting = Prompting(self)
+        self.proposing: Proposing = Proposing(self)
+        self.accepting: Accepting = Accepting(self)
         self._watch_viewer()
         self._follow()
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_mobilesam.core.errors import DownloadError
+from napari_mobilesam.core.imports import without_triton
 from napari_mobilesam.zoo.catalog import get_card, list_cards
 from napari_mobilesam.zoo.download import cached_path, fetch
 
@@ -71,20 +70,3 @@ class LoadModel:
             from napari_mobilesam.api import load_model
 
         return load_model(self.name, device=self.device)
-
-
-@contextmanager
-def without_triton() -> Iterator[None]:
-    """Keep torchvision from importing triton, whose LLVM crashes beside that of Mesa's drivers.
-
-    A viewer has loaded the drivers before a model is first needed. Nothing here compiles with
-    triton; a torch that was imported earlier keeps it.
-    """
-    if "triton" in sys.modules:
-        yield
-        return
-    sys.modules["triton"] = None  # type: ignore[assignment]  # makes its import fail
-    try:
-        yield
-    finally:
-        del sys.modules["triton"]

@@ -32,7 +32,7 @@ Region = Literal["plane", "view", "shape"]
 EDGE_COLOUR = "#ffd166"
 FILTERS = tuple(FilterSettings.model_fields)
 
-DRAWN_AT_ONCE = 32
+DRAWN_AT_ONCE = 48
 """Rectangles that napari draws in much less than 100 ms."""
 
 
@@ -169,10 +169,14 @@ class Proposing:
         if self.layer is None:
             self._add_proposals(here, None)
         if self.layer is not None:
+            self.layer.visible = False  # each change of visible shapes compiles shaders anew
             self.layer.remove([0])
             self._draw_from(
                 self.layer, 0, [here.plane.to_data(rectangle(box)) for box in boxes_yxyx]
             )
+
+    def _draw_later(self, layer: Shapes, first: int, corners: list[NDArray[np.float64]]) -> None:
+        self._controller.later(lambda: self._draw_from(layer, first, corners))
 
     def _draw_from(self, layer: Shapes, first: int, corners: list[NDArray[np.float64]]) -> None:
         """Draw rectangles a few at a time, so that the viewer goes on meanwhile."""
@@ -182,8 +186,9 @@ class Proposing:
         if corners[first:last]:
             layer.add_rectangles(corners[first:last])
         if last < len(corners):
-            self._controller.later(lambda: self._draw_from(layer, last, corners))
+            self._draw_later(layer, last, corners)
         else:
+            layer.visible = True
             self._of_layer.connect(layer.events.data, self._on_edited)
 
     def _remove_proposals(self) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_mobilesam.core.errors import FileFormatError
+from napari_mobilesam.core.imports import without_triton
 from napari_mobilesam.plugin.layers import DisplayedPlane
-from napari_mobilesam.plugin.models import without_triton
 from napari_mobilesam.plugin.prompt_layers import new_pair, write_prompts
 
 ENDING = ".mobilesam.json"

@@ -14,6 +14,7 @@ from napari_mobilesam.core.errors import MobileSAMError
 from napari_mobilesam.io.annotations import FORMATS
 from napari_mobilesam.plugin.models import model_choices
 from napari_mobilesam.plugin.widgets.bound import BoundWidget
+from napari_mobilesam.plugin.widgets.canvas_key import CanvasKey
 from napari_mobilesam.plugin.widgets.form import settings_form, show_values
 from napari_mobilesam.plugin.widgets.layer_combo import LayerCombo
 from napari_mobilesam.plugin.widgets.parts import (
@@ -51,6 +52,7 @@ class AnnotateWidget(BoundWidget):
         self._lay_out()
         self._connect()
         self.controller.accepting.ask_about_taken = self._ask_about_taken
+        self.lease.closing.append(CanvasKey("Tab", self, self.controller.prompting.step).close)
         self._show_all()
 
     def _lay_out(self) -> None:
@@ -88,6 +90,7 @@ class AnnotateWidget(BoundWidget):
         self.shapes = LayerCombo(viewer, Shapes, "no shapes", "Shapes that are prompts.")
         self.objects = LayerCombo(viewer, Labels, "no labels", "Labels whose objects are prompts.")
         self.target = LayerCombo(viewer, Labels, "new layer", "Labels that masks are written to.")
+        self.decode = button("Decode", "Decode the prompts now; for when Live is off.")
         self.accept = button("Accept", "Write the previewed masks (N).", primary=True)
         self.clear = button("Clear", "Remove the prompts of this plane (W).")
         self.undo = button("Undo", "Take the last accept back (U).")
@@ -114,6 +117,7 @@ class AnnotateWidget(BoundWidget):
             self.tools,
             self.kind,
             live,
+            self.decode,
             sources,
             heading("Candidates"),
             self.candidates,
@@ -164,6 +168,7 @@ class AnnotateWidget(BoundWidget):
         for combo in (self.points, self.shapes, self.objects):
             combo.chosen.connect(self._on_sources)
         self.target.chosen.connect(self._on_target)
+        self.decode.clicked.connect(lambda: prompting.update(even_if_not_live=True))
         self.accept.clicked.connect(prompting.accept)
         self.clear.clicked.connect(prompting.clear)
         self.undo.clicked.connect(controller.accepting.undo)
@@ -194,6 +199,7 @@ class AnnotateWidget(BoundWidget):
         for form in self._forms:
             show_values(form, preferences)
         self.mode.show_value(preferences.mode)
+        self.decode.setVisible(not preferences.live)
         index = self.model.findData(preferences.model)
         if index < 0:
             index = self.model.count() - 1

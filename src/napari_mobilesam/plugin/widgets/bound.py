@@ -1,5 +1,6 @@
 """What both widgets share: a controller, for as long as they are docked."""
 
+from collections.abc import Callable
 from functools import partial
 
 from napari.components import ViewerModel
@@ -17,6 +18,7 @@ class Lease:
     def __init__(self, viewer: ViewerModel) -> None:
         self.controller = bind(viewer)
         self.connections = Connections()
+        self.closing: list[Callable[[], None]] = []
         self._is_over = False
 
     def end(self) -> None:
@@ -24,6 +26,8 @@ class Lease:
         if not self._is_over:
             self._is_over = True
             self.connections.clear()
+            for close in self.closing:
+                close()
             release(self.controller)
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from typing import Any, TypeVar, get_args
 
-from magicgui.widgets import Container, create_widget
+from magicgui.widgets import Container, FloatSlider, create_widget
 from magicgui.widgets.bases import ValueWidget
 from pydantic.fields import FieldInfo
+from qtpy.QtWidgets import QLabel, QSlider
 
 from napari_mobilesam.core.settings import Settings
 
@@ -59,12 +60,23 @@ def _row(name: str, field: FieldInfo, value: Any) -> ValueWidget[Any]:
     if _is_optional(field):
         annotation, value, low = int, value or 0, 0
     if annotation is float:
-        options |= {"widget_type": "FloatSlider", "step": 0.01}
+        options |= {"widget_type": "FloatSlider", "step": 0.01, "readout": False}
     if annotation in (int, float):
         options |= {"min": low or 0, "max": LARGEST if high is None else high}
-    return create_widget(  # type: ignore[return-value]  # always a value widget
+    row: Any = create_widget(
         value=value, annotation=annotation, name=name, label=field.title, options=options
     )
+    if annotation is float:
+        _add_readout(row)
+    return row  # type: ignore[no-any-return]  # always a value widget
+
+
+def _add_readout(row: FloatSlider) -> None:
+    """Show a slider's value beside it; napari's style leaves no room in magicgui's own readout."""
+    readout = QLabel(f"{row.value:.2f}")
+    row.native.layout().addWidget(readout)
+    slider = row.native.findChild(QSlider)
+    slider.valueChanged.connect(lambda _position: readout.setText(f"{row.value:.2f}"))
 
 
 def _is_optional(field: FieldInfo) -> bool:

@@ -1,0 +1,134 @@
+"""Whatever happens to viewers, widgets and layers while work is under way."""
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+
+from napari_mobilesam.plugin.widgets.annotate import AnnotateWidget
+from napari_mobilesam.plugin.widgets.everything import EverythingWidget
+
+from .conftest import CENTRES, finish, our_callbacks
+
+
+@pytest.fixture
+def open_window(no_leaks, make_napari_viewer, discs, qtbot):
+    """Open viewers with the discs and the Annotate widget; nothing may be left in the end."""
+    viewers = []
+
+    def opened():
+        viewer = make_napari_viewer()
+        viewer.add_image(discs, name="discs")
+        widget = AnnotateWidget(viewer)
+        viewer.window.add_dock_widget(widget, name="Annotate")
+        viewers.append(viewer)
+        return viewer, widget
+
+    yield opened
+    for viewer in viewers:
+        no_leaks.extend(viewer.layers)
+        viewer.close()
+    qtbot.wait(50)
+
+
+def test_two_windows_annotate_side_by_side(open_window, qtbot):
+    windows = [open_window() for _ in range(2)]
+    controllers = [widget.controller for _, widget in windows]
+    assert controllers[0] is not controllers[1]
+    for controller, centre in zip(controllers, CENTRES, strict=False):
+        controller.prompting.create_layers()
+        controller.prompting.points.add(centre)
+    for controller in controllers:
+        finish(qtbot, controller)
+        controller.prompting.accept()
+    first, second = (controller.target.layer for controller in controllers)
+    assert first in windows[0][0].layers
+    assert second in windows[1][0].layers
+    assert [first.data[centre] for centre in CENTRES[:2]] == [1, 0]
+    assert [second.data[centre] for centre in CENTRES[:2]] == [0, 1]
+    windows[0][0].close()
+    controllers[1].prompting.points.add(CENTRES[2])
+    finish(qtbot, controllers[1])
+    controllers[1].prompting.accept()
+    assert second.data[CENTRES[2]] == 2
+
+
+def test_a_widget_closed_in_mid_run_leaves_the_viewer_alone(open_window, qtbot):
+    viewer, widget = open_window()
+    controller = widget.controller
+    controller.prompting.create_layers()
+    controller.prompting.points.add(CENTRES[0])
+    controller.proposing.run()
+    viewer.window.remove_dock_widget(widget)
+    qtbot.wait(300)
+    assert not our_callbacks(viewer.layers.events)
+    assert not [layer for layer in viewer.layers if isinstance(layer, Labels)]
+    again = AnnotateWidget(viewer)
+    viewer.window.add_dock_widget(again, name="Annotate")
+    again.controller.embed()
+    finish(qtbot, again.controller)
+    assert again.controller.is_ready()
+
+
+def test_both_widgets_share_a_controller_until_the_last_is_closed(open_window, qtbot):
+    viewer, annotate = open_window()
+    everything = EverythingWidget(viewer)
+    viewer.window.add_dock_widget(everything, name="Everything")
+    assert everything.controller is annotate.controller
+    viewer.window.remove_dock_widget(annotate)
+    everything.run.click()
+    finish(qtbot, everything.controller)
+    assert everything.controller.here.session.found is not None
+    assert everything.accept.isEnabled()
+
+
+@pytest.mark.parametrize("victim", ["image", "points", "shapes", "preview", "target", "proposals"])
+def test_a_layer_may_go_while_work_is_under_way(open_window, qtbot, victim):
+    viewer, widget = open_window()
+    controller = widget.controller
+    controller.prompting.create_layers()
+    controller.prompting.points.add(CENTRES[0])
+    finish(qtbot, controller)
+    controller.prompting.accept()
+    controller.prompting.points.add(CENTRES[1])
+    controller.proposing.run()
+    layers = {
+        "image": viewer.layers["discs"],
+        "points": controller.prompting.points,
+        "shapes": controller.prompting.shapes,
+        "preview": viewer.layers["MobileSAM preview"],
+        "target": controller.target.layer,
+        "proposals": controller.proposing.layer,
+    }
+    viewer.layers.remove(layers[victim])
+    finish(qtbot, controller)
+    assert layers[victim] not in viewer.layers
+    controller.proposing.cancel()
+    viewer.layers.clear()
+    finish(qtbot, controller)
+    assert len(viewer.layers) == 0
+
+
+def test_a_replaced_image_is_read_anew(open_window, qtbot, discs):
+    viewer, widget = open_window()
+    controller = widget.controller
+    controller.embed()
+    finish(qtbot, controller)
+    viewer.layers["discs"].data = np.ascontiguousarray(discs[:, ::-1])
+    assert not controller.is_ready()
+    controller.prompting.create_layers()
+    controller.prompting.points.add(CENTRES[2])
+    finish(qtbot, controller)
+    assert controller.here.session.masks
+
+
+def test_nobody_elses_layer_is_written_to(open_window, qtbot, discs):
+    viewer, widget = open_window()
+    theirs = viewer.add_labels(np.full_like(discs, 3, dtype=np.int32), name="theirs")
+    viewer.layers.selection.active = viewer.layers["discs"]
+    controller = widget.controller
+    controller.prompting.create_layers()
+    controller.prompting.points.add(CENTRES[0])
+    finish(qtbot, controller)
+    controller.prompting.accept()
+    assert (theirs.data == 3).all()
+    assert controller.target.layer is not theirs

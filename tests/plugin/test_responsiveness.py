@@ -1,0 +1,100 @@
+"""Nothing freezes: the event loop comes round while the networks run."""
+
+import time
+
+import numpy as np
+import pytest
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QTimer
+from skimage import data
+
+from napari_mobilesam.plugin.models import LoadModel
+from napari_mobilesam.plugin.widgets.annotate import AnnotateWidget
+
+from .conftest import finish
+
+LONGEST_BLOCK_S = 0.1
+ATTEMPTS = 5
+"""Other work on the machine may hold the event loop up; what the plugin does, it does always."""
+
+OWN_PAINTS = 3
+"""On a machine so busy that napari itself paints slowly, a block may last as many paints."""
+
+
+class Pulse:
+    """Longest time that the event loop did not come round."""
+
+    def __init__(self):
+        self._timer = QTimer()
+        self._timer.setInterval(2)
+        self._timer.timeout.connect(self._beat)
+        self._timer.start()
+        self.restart()
+
+    def restart(self):
+        """Forget what was measured."""
+        self._last, self.longest = time.perf_counter(), 0.0
+
+    def _beat(self):
+        now = time.perf_counter()
+        self._last, self.longest = now, max(self.longest, now - self._last)
+
+
+@pytest.fixture
+def loaded(monkeypatch, micro):
+    """The bundled model as users get it."""
+    monkeypatch.setattr(LoadModel, "run", lambda *_: micro)
+
+
+@pytest.fixture
+def controller(no_leaks, make_napari_viewer, qtbot):
+    """A window with a micrograph of 1024 x 1024 pixels, whose plane was embedded once."""
+    tissue = np.pad(data.immunohistochemistry(), ((0, 512), (0, 512), (0, 0)), mode="symmetric")
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(tissue, name="tissue", rgb=True)
+    widget = AnnotateWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Annotate")
+    widget.controller.embed()
+    finish(qtbot, widget.controller)
+    yield widget.controller
+    assert not notification_manager.records
+    no_leaks.extend(viewer.layers)
+    viewer.close()
+
+
+def paint_seconds(viewer, qtbot):
+    """How long the event loop stands still while napari repaints an image, without the plugin."""
+    pulse = Pulse()
+    for opacity in (0.9, 1.0, 0.9, 1.0):
+        viewer.layers[0].opacity = opacity
+        qtbot.wait(50)
+    return pulse.longest
+
+
+def assert_goes_on(qtbot, controller, start, jobs):
+    """Measure a few times, from when a worker begins until nothing is under way."""
+    pulse = Pulse()
+    for _ in range(ATTEMPTS):
+        allowed = max(LONGEST_BLOCK_S, OWN_PAINTS * paint_seconds(controller.viewer, qtbot))
+        start()
+        qtbot.waitUntil(jobs.busy, timeout=10_000)
+        pulse.restart()
+        finish(qtbot, controller)
+        if pulse.longest < allowed:
+            return
+    assert pulse.longest < allowed
+
+
+def test_the_event_loop_goes_on_while_a_plane_is_embedded(controller, qtbot):
+    def embed_again():
+        controller.here.session.use_source(controller.here.session.source)
+        controller.embed()
+
+    assert_goes_on(qtbot, controller, embed_again, controller.live_jobs)
+    assert controller.is_ready()
+
+
+def test_the_event_loop_goes_on_while_everything_is_found(controller, qtbot):
+    proposing = controller.proposing
+    assert_goes_on(qtbot, controller, proposing.run, controller.long_jobs)
+    assert len(proposing.layer.data) == len(controller.here.session.found.candidates.scores) > 50
