@@ -1,16 +1,20 @@
 """From overlapping candidate masks to a label image and its table of measurements."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from skimage.measure import regionprops_table
 
 from napari_mobilesam.core.masks import CroppedMask
 from napari_mobilesam.core.settings import FilterSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _MEASURED = {
     "label": "label",
@@ -57,12 +61,12 @@ class Candidates:
         return len(self.masks)
 
     @classmethod
-    def none(cls, plane_shape: tuple[int, int]) -> "Candidates":
+    def none(cls, plane_shape: tuple[int, int]) -> Candidates:
         """Make an empty set of candidates."""
         nothing = np.zeros(0, dtype=np.float32)
         return cls((), nothing, nothing, np.zeros((0, 4)), nothing, plane_shape)
 
-    def take(self, indices: Sequence[int]) -> "Candidates":
+    def take(self, indices: Sequence[int]) -> Candidates:
         """Choose some of the candidates, in this order."""
         chosen = np.asarray(indices, dtype=np.intp)
         return Candidates(
@@ -74,7 +78,7 @@ class Candidates:
             self.plane_shape,
         )
 
-    def joined(self, other: "Candidates") -> "Candidates":
+    def joined(self, other: Candidates) -> Candidates:
         """Append the candidates of the same plane that were decoded later."""
         return Candidates(
             self.masks + other.masks,
@@ -173,6 +177,9 @@ def measure(
     pandas.DataFrame
         One row a label, in ascending order.
     """
+    import pandas as pd  # most of a second with skimage, and a prompt needs neither
+    from skimage.measure import regionprops_table
+
     properties = ["label", "area", "bbox", "centroid", "solidity", "eccentricity"]
     if intensity is not None:
         properties.append("mean_intensity")

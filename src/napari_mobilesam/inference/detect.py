@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torchvision.ops import nms
 
 from napari_mobilesam.core.geometry import InputFrame
 from napari_mobilesam.core.masks import Window
 from napari_mobilesam.core.settings import DetectorSettings
+from napari_mobilesam.core.suppression import nms
 
 STRIDE = 32
 """The detector's input sides are multiples of this."""
@@ -67,16 +67,11 @@ class Detector:
         frame = InputFrame(rgb.shape[:2], longest_side)
         output = self._network(_letterbox(rgb, frame).to(self._device))
         centre, size, confidence = output[0][0].float().split([2, 2, 1])
-        corners = torch.cat([centre - size / 2, centre + size / 2]).T
-        confidence = confidence[0]
-        likely = confidence > settings.confidence
-        corners, confidence = corners[likely], confidence[likely]
-        kept = nms(corners, confidence, settings.nms_iou)[: settings.max_objects]
-        return _inside(
-            frame.boxes_from_input(corners[kept].cpu().numpy()),
-            confidence[kept].cpu().numpy(),
-            frame.plane_shape,
-        )
+        likely = confidence[0] > settings.confidence
+        corners = torch.cat([centre - size / 2, centre + size / 2]).T[likely].cpu().numpy()
+        scores = confidence[0, likely].cpu().numpy()
+        kept = nms(corners, scores, settings.nms_iou, settings.max_objects)
+        return _inside(frame.boxes_from_input(corners[kept]), scores[kept], frame.plane_shape)
 
 
 def _letterbox(rgb: NDArray[np.uint8], frame: InputFrame) -> torch.Tensor:

@@ -4,15 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torchvision.ops import nms
 
 from napari_mobilesam.core.geometry import clip_box
 from napari_mobilesam.core.instances import Candidates
 from napari_mobilesam.core.masks import CroppedMask, Window
 from napari_mobilesam.core.prompts import Prompts
 from napari_mobilesam.core.settings import GridSettings
+from napari_mobilesam.core.suppression import nms
 from napari_mobilesam.inference.decode import decode_candidates, decode_objects
 from napari_mobilesam.inference.detect import Proposals
 from napari_mobilesam.inference.encode import ImageEmbedding
@@ -122,7 +121,7 @@ def _suppress(found: Sequence[_Found], iou: float) -> list[_Found]:
     """Non-maximum suppression of masks by their bounding boxes, best score first."""
     boxes = np.array([item.mask.box for item in found], dtype=np.float32).reshape(-1, 4)
     scores = np.array([item.score for item in found], dtype=np.float32)
-    return [found[i] for i in nms(torch.from_numpy(boxes), torch.from_numpy(scores), iou)]
+    return [found[i] for i in nms(boxes, scores, iou)]
 
 
 def _candidates(

@@ -1,5 +1,6 @@
 """What several of the networks share."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,6 +17,23 @@ class LayerNorm2d(nn.LayerNorm):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise every pixel by itself."""
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Tokens(nn.Module):
+    """Learned vectors, (count, channels), with the parameter name of ``nn.Embedding``."""
+
+    def __init__(self, count: int, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(normal(count, channels))
+
+
+def normal(*shape: int) -> Tensor:
+    """Draw from the standard normal distribution; on the meta device, nothing is drawn.
+
+    There, torch's own functions import its compiler first, which takes seconds.
+    """
+    values = torch.empty(shape)
+    return values if values.is_meta else values.normal_()
 
 
 class FeedForward(nn.Module):

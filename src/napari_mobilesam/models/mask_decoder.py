@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_mobilesam.models.layers import EMBEDDING_CHANNELS, LayerNorm2d
+from napari_mobilesam.models.layers import EMBEDDING_CHANNELS, LayerNorm2d, Tokens
 from napari_mobilesam.models.transformer import TwoWayTransformer
 
 MASK_TOKENS = 4
@@ -24,8 +24,8 @@ class MaskDecoder(nn.Module):
         super().__init__()
         channels = EMBEDDING_CHANNELS
         self.transformer = TwoWayTransformer(channels)
-        self.iou_token = nn.Embedding(1, channels)
-        self.mask_tokens = nn.Embedding(MASK_TOKENS, channels)
+        self.iou_token = Tokens(1, channels)
+        self.mask_tokens = Tokens(MASK_TOKENS, channels)
         self.output_upscaling = nn.Sequential(
             nn.ConvTranspose2d(channels, channels // 4, 2, stride=2),
             LayerNorm2d(channels // 4),

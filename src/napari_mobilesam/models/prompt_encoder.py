@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from napari_mobilesam.models.layers import EMBEDDING_CHANNELS, LayerNorm2d
+from napari_mobilesam.models.layers import EMBEDDING_CHANNELS, LayerNorm2d, Tokens, normal
 
 PADDING, NEGATIVE, POSITIVE, TOP_LEFT, BOTTOM_RIGHT = -1, 0, 1, 2, 3
 """What a point prompt can be; the corners of a box are two kinds of point."""
@@ -23,11 +23,9 @@ class PromptEncoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.pe_layer = FourierPositions(EMBEDDING_CHANNELS)
-        self.point_embeddings = nn.ModuleList(
-            [nn.Embedding(1, EMBEDDING_CHANNELS) for _ in range(4)]
-        )
-        self.not_a_point_embed = nn.Embedding(1, EMBEDDING_CHANNELS)
-        self.no_mask_embed = nn.Embedding(1, EMBEDDING_CHANNELS)
+        self.point_embeddings = nn.ModuleList([Tokens(1, EMBEDDING_CHANNELS) for _ in range(4)])
+        self.not_a_point_embed = Tokens(1, EMBEDDING_CHANNELS)
+        self.no_mask_embed = Tokens(1, EMBEDDING_CHANNELS)
         self.mask_downscaling = nn.Sequential(
             nn.Conv2d(1, MASK_CHANNELS // 4, 2, stride=2),
             LayerNorm2d(MASK_CHANNELS // 4),
@@ -121,7 +119,7 @@ class FourierPositions(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(2, channels // 2))
+        self.register_buffer("positional_encoding_gaussian_matrix", normal(2, channels // 2))
 
     def forward(self, xy: Tensor) -> Tensor:
         """Encode positions (..., 2) in 0..1 as (..., C)."""
