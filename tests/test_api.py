@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mobile_sam import SamAutomaticMaskGenerator, SamPredictor, sam_model_registry
+from safetensors.torch import save_file
 from skimage import data
 
 import napari_mobilesam as mobilesam
@@ -19,6 +20,7 @@ from napari_mobilesam.core.errors import (
 )
 from napari_mobilesam.core.planes import to_rgb8
 from napari_mobilesam.zoo.catalog import get_card
+from napari_mobilesam.zoo.checkpoints import load_detector
 from napari_mobilesam.zoo.export import export_model
 
 IMAGE = data.immunohistochemistry()[:300, :450]
@@ -307,3 +309,17 @@ def disks(side):
     for y, x in centres:
         image[(rows - y) ** 2 + (columns - x) ** 2 < 15**2] += 150
     return image.clip(0, 255).astype(np.uint8), centres
+
+
+def test_a_detector_of_ones_own_takes_the_place_of_the_models(tmp_path, micro):
+    tensors = load_detector(get_card("micro")).state_dict()
+    path = tmp_path / "detector.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    own = mobilesam.load_model("micro", device="cpu", detector=path)
+    assert own.card.detector_file.name == path.name
+    expected, found = (
+        sam.propose(IMAGE, sam.default_settings()).boxes_yxyx for sam in (micro, own)
+    )
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(UnknownModelError, match="no such detector"):
+        mobilesam.load_model("micro", detector=tmp_path / "nowhere.safetensors")

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from os import PathLike
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,7 +31,11 @@ MIN_INPUT_SIZE, MAX_INPUT_SIZE, INPUT_SIZE_STEP = 64, 1024, 64
 
 
 def load_model(
-    name: str = "micro", *, device: str = "auto", input_size: int | None = None
+    name: str = "micro",
+    *,
+    device: str = "auto",
+    input_size: int | None = None,
+    detector: str | PathLike[str] | None = None,
 ) -> "MobileSAM":
     """Load a model by its zoo name or from a checkpoint file.
 
@@ -43,11 +49,14 @@ def load_model(
     input_size : int, optional
         Side of the encoder's square input in pixels, a multiple of 64 from 64 to 1024; the
         size on the model's card if not given. Smaller is faster and coarser.
+    detector : path-like, optional
+        Detector to propose boxes with in everything mode, as ``napari-mobilesam train detector``
+        writes it; the model's own if not given.
 
     Raises
     ------
     UnknownModelError
-        If there is neither such a model nor such a file.
+        If there is neither such a model nor such a file, or no such detector.
     CheckpointError
         If the file is damaged, unsafe or made for another architecture.
     DownloadError
@@ -55,7 +64,7 @@ def load_model(
     SettingsError
         If the device or the input size cannot be used.
     """
-    card = get_card(name)
+    card = get_card(name) if detector is None else get_card(name).with_detector(Path(detector))
     size = card.input_size if input_size is None else input_size
     if size not in range(MIN_INPUT_SIZE, MAX_INPUT_SIZE + 1, INPUT_SIZE_STEP):
         raise SettingsError(

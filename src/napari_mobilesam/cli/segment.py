@@ -72,6 +72,14 @@ def segment(
             show_default=False,
         ),
     ] = None,
+    detector: Annotated[
+        Path | None,
+        typer.Option(
+            help="Detector of everything mode, as `train detector` writes it; the model's own if "
+            "not given.",
+            show_default=False,
+        ),
+    ] = None,
     everything: Annotated[
         bool,
         typer.Option(
@@ -190,7 +198,7 @@ def segment(
         one_object=one_object,
     )
     with err.status("Loading the model"):
-        sam = load_model(model, device=device, input_size=input_size)
+        sam = load_model(model, device=device, input_size=input_size, detector=detector)
     _label_all(sam, task, images, debug=ctx.find_root().params["debug"])
 
 

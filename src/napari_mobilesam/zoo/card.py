@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from napari_mobilesam.core.errors import UnknownModelError
 from napari_mobilesam.core.settings import EverythingSettings
 
 if TYPE_CHECKING:  # torch stays out of a mere list of models
@@ -131,7 +132,19 @@ class ModelCard:
         return next(file for file in self.files if file.role == "detector")
 
     def with_detector(self, path: Path) -> ModelCard:
-        """Put a detector of the same architecture, from a file on this machine, in its place."""
+        """Put a detector of the same architecture, from a file on this machine, in its place.
+
+        Raises
+        ------
+        UnknownModelError
+            If there is no such file.
+        """
+        if not path.is_file():
+            raise UnknownModelError(
+                "there is no such detector",
+                got=str(path),
+                remedy="Give the path of a detector.safetensors that a training has written.",
+            )
         file = WeightFile("detector", path.name, Local(path.resolve()))
         return replace(self, files=(*self.sam_files, file))
 
