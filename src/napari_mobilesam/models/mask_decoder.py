@@ -4,17 +4,50 @@ Kirillov et al., "Segment Anything" (arXiv 2304.02643), appendix A, "Lightweight
 "Making the model ambiguity-aware".
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_mobilesam.models.layers import EMBEDDING_CHANNELS, LayerNorm2d, Tokens
-from napari_mobilesam.models.transformer import TwoWayTransformer
+from napari_mobilesam.models.layers import EMBEDDING_CHANNELS, Tokens, normal
+from napari_mobilesam.models.transformer import Projected, TwoWayTransformer
 
 MASK_TOKENS = 4
 """One token for an unambiguous prompt, three for an ambiguous one."""
+
+NOT_DECODED = -1e4
+"""Logit of what lies outside a window."""
+
+GridWindow = tuple[int, int, int, int]
+"""Half-open rectangle of positions of the embedding, (y0, x0, y1, x1)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecoderImage:
+    """An image as the decoder meets it: what is the same for every prompt.
+
+    Parameters
+    ----------
+    size : tuple of int
+        Height and width of the embedding.
+    embedding : Tensor
+        (1, h * w, 256)
+    encoding : Tensor
+        (1, h * w, 256), the positional encoding.
+    unmasked : Tensor
+        (1, h * w, 256), the embedding for prompts without a mask.
+    projected : pair of Tensor
+        What the transformer projects of ``unmasked``.
+    """
+
+    size: tuple[int, int]
+    embedding: Tensor
+    encoding: Tensor
+    unmasked: Tensor
+    projected: Projected
 
 
 class MaskDecoder(nn.Module):
@@ -27,10 +60,10 @@ class MaskDecoder(nn.Module):
         self.iou_token = Tokens(1, channels)
         self.mask_tokens = Tokens(MASK_TOKENS, channels)
         self.output_upscaling = nn.Sequential(
-            nn.ConvTranspose2d(channels, channels // 4, 2, stride=2),
-            LayerNorm2d(channels // 4),
+            Upscaling(channels, channels // 4),
+            nn.LayerNorm(channels // 4, eps=1e-6),
             nn.GELU(),
-            nn.ConvTranspose2d(channels // 4, channels // 8, 2, stride=2),
+            Upscaling(channels // 4, channels // 8),
             nn.GELU(),
         )
         self.output_hypernetworks_mlps = nn.ModuleList(
@@ -38,15 +71,8 @@ class MaskDecoder(nn.Module):
         )
         self.iou_prediction_head = MLP(channels, channels, channels, MASK_TOKENS)
 
-    def forward(
-        self,
-        embedding: Tensor,
-        grid_encoding: Tensor,
-        sparse: Tensor,
-        dense: Tensor,
-        multimask: bool,
-    ) -> tuple[Tensor, Tensor]:
-        """Decode B prompts of one image.
+    def prepare(self, embedding: Tensor, grid_encoding: Tensor, no_mask: Tensor) -> DecoderImage:
+        """Compute what does not depend on the prompts.
 
         Parameters
         ----------
@@ -54,33 +80,97 @@ class MaskDecoder(nn.Module):
             (1, 256, h, w)
         grid_encoding : Tensor
             (1, 256, h, w), its positional encoding.
-        sparse, dense : Tensor
-            (B, n, 256), and (B, 256, h, w) or (1, 256, 1, 1): the embedded prompts.
+        no_mask : Tensor
+            (1, 256), what stands for no mask.
+        """
+        height, width = embedding.shape[-2:]
+        tokens = embedding.flatten(2).mT.contiguous()
+        encoding = grid_encoding.flatten(2).mT.contiguous()
+        unmasked = tokens + no_mask
+        projected = self.transformer.project(unmasked, encoding)
+        return DecoderImage((height, width), tokens, encoding, unmasked, projected)
+
+    def forward(
+        self,
+        image: DecoderImage,
+        sparse: Tensor,
+        dense: Tensor | None = None,
+        *,
+        multimask: bool,
+        windows: Sequence[GridWindow] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode B prompts of one image.
+
+        Parameters
+        ----------
+        image : DecoderImage
+            What :meth:`prepare` gave.
+        sparse : Tensor
+            (B, n, 256), the embedded points and boxes.
+        dense : Tensor, optional
+            (B, 256, h, w), the embedded masks.
         multimask : bool
             Three masks a prompt, of part, object and group, instead of one.
+        windows : sequence of (y0, x0, y1, x1), optional
+            For each prompt, the positions of the embedding where logits are wanted.
 
         Returns
         -------
         logits : Tensor
-            (B, 3 or 1, 4h, 4w), positive inside the mask.
+            (B, 3 or 1, 4h, 4w), positive inside the mask; ``NOT_DECODED`` outside a window.
         iou : Tensor
             (B, 3 or 1), the predicted intersection over union with the true mask.
         """
-        height, width = embedding.shape[-2:]
         chosen = slice(1, MASK_TOKENS) if multimask else slice(0, 1)
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([output_tokens.expand(len(sparse), -1, -1), sparse], dim=1)
+        if dense is None:
+            features, projected = image.unmasked, image.projected
+        else:
+            features = (image.embedding + dense.flatten(2).mT).contiguous()
+            projected = None
+        tokens, features = self.transformer(tokens, features, image.encoding, projected)
 
-        image = (embedding + dense).flatten(2).transpose(1, 2)
-        tokens, image = self.transformer(tokens, image, grid_encoding.flatten(2).transpose(1, 2))
-        image = self.output_upscaling(image.transpose(1, 2).unflatten(2, (height, width)))
-
+        iou = self.iou_prediction_head(tokens[:, 0])[:, chosen]
         mask_tokens = tokens[:, 1 : 1 + MASK_TOKENS].unbind(1)
         hypernetworks = zip(self.output_hypernetworks_mlps, mask_tokens, strict=True)
         filters = [mlp(token) for mlp, token in list(hypernetworks)[chosen]]
-        logits = torch.stack(filters, dim=1) @ image.flatten(2)  # (B, K, 4h * 4w)
-        iou = self.iou_prediction_head(tokens[:, 0])[:, chosen]
-        return logits.unflatten(2, (4 * height, 4 * width)), iou
+        features = features.unflatten(1, image.size)  # (B, h, w, 256)
+        return self._masks(features, torch.stack(filters, dim=-1), windows), iou
+
+    def _masks(
+        self, features: Tensor, filters: Tensor, windows: Sequence[GridWindow] | None
+    ) -> Tensor:
+        """Apply each prompt's filters (B, 32, K) to its features (B, h, w, 256), up-scaled."""
+        if windows is None:
+            return self._upscaled(features, filters)
+        batch, height, width, _ = features.shape
+        logits = features.new_full((batch, filters.shape[-1], 4 * height, 4 * width), NOT_DECODED)
+        for i, (y0, x0, y1, x1) in enumerate(windows):
+            part = self._upscaled(features[i : i + 1, y0:y1, x0:x1], filters[i : i + 1])
+            logits[i, :, 4 * y0 : 4 * y1, 4 * x0 : 4 * x1] = part[0]
+        return logits
+
+    def _upscaled(self, features: Tensor, filters: Tensor) -> Tensor:
+        batch, height, width, _ = features.shape
+        fine = self.output_upscaling(features)  # (B, h, w, 2, 2, 2, 2, 32), rows first
+        logits = fine.flatten(1, -2) @ filters  # (B, h * w * 16, K)
+        logits = logits.view(batch, height, width, 2, 2, 2, 2, -1)
+        return logits.permute(0, 7, 1, 3, 5, 2, 4, 6).reshape(batch, -1, 4 * height, 4 * width)
+
+
+class Upscaling(nn.Module):
+    """Transposed convolution, 2 x 2 with stride 2: a linear map of every pixel by itself."""
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(normal(channels, out, 2, 2) / channels**0.5)
+        self.bias = nn.Parameter(torch.zeros(out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map pixels (..., C) to four each, (..., 2, 2, out), by row and column."""
+        weight = self.weight.permute(2, 3, 1, 0).flatten(0, 2)
+        return F.linear(x, weight, self.bias.repeat(4)).unflatten(-1, (2, 2, -1))
 
 
 class MLP(nn.Module):

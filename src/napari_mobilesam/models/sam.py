@@ -1,5 +1,6 @@
 """SAM as a whole: normalise, encode, decode; and how each known architecture is put together."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +10,7 @@ from torch.nn import functional as F
 
 from napari_mobilesam.core.errors import ImageError
 from napari_mobilesam.models.efficientvit import EfficientViT
-from napari_mobilesam.models.mask_decoder import MaskDecoder
+from napari_mobilesam.models.mask_decoder import DecoderImage, GridWindow, MaskDecoder
 from napari_mobilesam.models.prompt_encoder import PromptEncoder
 from napari_mobilesam.models.tiny_vit import TinyViT
 from napari_mobilesam.models.vit import ViT
@@ -130,9 +131,15 @@ class Sam(nn.Module):
         embedding: Tensor = self.image_encoder(x)
         return embedding
 
+    def prepare(self, embedding: Tensor) -> DecoderImage:
+        """Compute what the decoder needs of an embedding (1, 256, e, e), whatever the prompts."""
+        encoding = self.prompt_encoder.grid_encoding(*embedding.shape[-2:])
+        no_mask = self.prompt_encoder.no_mask_embed.weight
+        return self.mask_decoder.prepare(embedding, encoding, no_mask)
+
     def decode(
         self,
-        embedding: Tensor,
+        image: Tensor | DecoderImage,
         *,
         points_xy: Tensor | None = None,
         point_labels: Tensor | None = None,
@@ -140,6 +147,7 @@ class Sam(nn.Module):
         mask_input: Tensor | None = None,
         multimask: bool,
         input_size: int,
+        windows: Sequence[GridWindow] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Decode B prompts on one image; each may have points, a box and a mask.
 
@@ -147,8 +155,8 @@ class Sam(nn.Module):
 
         Parameters
         ----------
-        embedding : Tensor
-            (1, 256, e, e)
+        image : Tensor or DecoderImage
+            Embedding (1, 256, e, e), or what :meth:`prepare` made of it.
         points_xy : Tensor, optional
             (B, N, 2)
         point_labels : Tensor, optional
@@ -161,11 +169,14 @@ class Sam(nn.Module):
             Three masks a prompt, of part, object and group, instead of one.
         input_size : int
             Side of the square input that was encoded, in pixels.
+        windows : sequence of (y0, x0, y1, x1), optional
+            For each prompt, the positions of the embedding where logits are wanted.
 
         Returns
         -------
         low_res_logits : Tensor
-            (B, K, 4e, 4e) with K = 3 or 1; positive inside the mask.
+            (B, K, 4e, 4e) with K = 3 or 1; positive inside the mask, far below zero outside a
+            window.
         iou : Tensor
             (B, K), the predicted intersection over union with the true mask.
         """
@@ -176,8 +187,13 @@ class Sam(nn.Module):
             mask_input=mask_input,
             input_size=input_size,
         )
-        grid_encoding = self.prompt_encoder.grid_encoding(*embedding.shape[-2:])
-        logits, iou = self.mask_decoder(embedding, grid_encoding, sparse, dense, multimask)
+        logits, iou = self.mask_decoder(
+            self.prepare(image) if isinstance(image, Tensor) else image,
+            sparse,
+            None if mask_input is None else dense,
+            multimask=multimask,
+            windows=windows,
+        )
         return logits, iou
 
 
