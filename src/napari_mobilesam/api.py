@@ -96,7 +96,8 @@ class MobileSAM:
 
     @cached_property
     def _detector(self) -> Detector:
-        return Detector(load_detector(self.card), choose_device(self._device))
+        scale = self.card.detector_file.box_scale
+        return Detector(load_detector(self.card), choose_device(self._device), scale)
 
     def embed(
         self,

@@ -48,11 +48,24 @@ class Proposals:
 
 
 class Detector:
-    """A one-class YOLOv8 network and the device it runs on."""
+    """A one-class YOLOv8 network and the device it runs on.
 
-    def __init__(self, network: torch.nn.Module, device: torch.device) -> None:
+    Parameters
+    ----------
+    network : Module
+        As :func:`~napari_mobilesam.zoo.checkpoints.load_detector` returns it.
+    device : torch.device
+        Where to run it.
+    box_scale : float
+        How much wider its boxes are than the objects; they are narrowed by as much.
+    """
+
+    def __init__(
+        self, network: torch.nn.Module, device: torch.device, box_scale: float = 1.0
+    ) -> None:
         self._network = network.to(device).eval()
         self._device = device
+        self._box_scale = box_scale
 
     @torch.inference_mode()
     def propose(self, rgb: NDArray[np.uint8], settings: DetectorSettings) -> Proposals:
@@ -68,7 +81,8 @@ class Detector:
         output = self._network(_letterbox(rgb, frame).to(self._device))
         centre, size, confidence = output[0][0].float().split([2, 2, 1])
         likely = confidence[0] > settings.confidence
-        corners = torch.cat([centre - size / 2, centre + size / 2]).T[likely].cpu().numpy()
+        reach = size / (2 * self._box_scale)
+        corners = torch.cat([centre - reach, centre + reach]).T[likely].cpu().numpy()
         scores = confidence[0, likely].cpu().numpy()
         kept = nms(corners, scores, settings.nms_iou, settings.max_objects)
         return _inside(frame.boxes_from_input(corners[kept]), scores[kept], frame.plane_shape)

@@ -29,9 +29,10 @@ MICRO_DETECTOR = WeightFile(
     Local(BUNDLED_WEIGHTS / "detector.safetensors"),
     sha256="1fbbb6c6c1821161bc80d65cb8cb88ffcbe4cdba72b22486b1153ccb2fd01b64",
     size=6_076_054,
+    box_scale=1.13,
 )
 MICRO_EVERYTHING = EverythingSettings(
-    confidence=0.3, nms_iou=0.7, image_size=None, min_area=10, max_overlap=0.5
+    confidence=0.35, nms_iou=0.7, image_size=None, min_score=0.5, min_area=10, max_overlap=0.5
 )
 """What suits the bundled detector, and so every model that has none of its own."""
 
@@ -126,8 +127,8 @@ _CARDS = (
                 "encoder",
                 "encoder.safetensors",
                 Local(BUNDLED_WEIGHTS / "encoder.safetensors"),
-                sha256="586219101adac10f5ed75f1911a8b8e8f5d4b3c18c2c7fd8f58d9eaefc9477ed",
-                size=11_542_328,
+                sha256="01f595635e703345731965602a388747588962fac4e856bb58416ae954abedaa",
+                size=11_542_400,
             ),
             MICRO_DECODER,
             MICRO_DETECTOR,
