@@ -21,7 +21,8 @@ from napari_mobilesam.inference.decode import (
 )
 from napari_mobilesam.inference.detect import Detector, Proposals
 from napari_mobilesam.inference.encode import ImageEmbedding, embed_plane
-from napari_mobilesam.inference.engine import Engine, TorchEngine, choose_device
+from napari_mobilesam.inference.engine import Engine, choose_device
+from napari_mobilesam.inference.engines import EngineName, choose_engine
 from napari_mobilesam.inference.everything import Progress, decode_grid, decode_proposals
 from napari_mobilesam.zoo.card import ModelCard
 from napari_mobilesam.zoo.catalog import get_card
@@ -36,6 +37,8 @@ def load_model(
     device: str = "auto",
     input_size: int | None = None,
     detector: str | PathLike[str] | None = None,
+    engine: EngineName = "torch",
+    precision: str = "auto",
 ) -> "MobileSAM":
     """Load a model by its zoo name or from a checkpoint file.
 
@@ -52,6 +55,12 @@ def load_model(
     detector : path-like, optional
         Detector to propose boxes with in everything mode, as ``napari-mobilesam train detector``
         writes it; the model's own if not given.
+    engine : "torch" or "openvino"
+        What runs encoder and decoder. OpenVINO, for CPUs, is an extra:
+        ``pip install "napari-mobilesam[openvino]"``.
+    precision : "auto", "float32", "bfloat16" or "float16"
+        What encoder and decoder compute in. "auto" is float16 on a GPU, bfloat16 on a CPU that
+        has instructions for it, and float32 elsewhere.
 
     Raises
     ------
@@ -62,7 +71,7 @@ def load_model(
     DownloadError
         If the weights cannot be fetched, or are not what the card promises.
     SettingsError
-        If the device or the input size cannot be used.
+        If the device, the input size, the engine or the precision cannot be used.
     """
     card = get_card(name) if detector is None else get_card(name).with_detector(Path(detector))
     size = card.input_size if input_size is None else input_size
@@ -73,8 +82,8 @@ def load_model(
             got=repr(size),
             remedy="Leave input_size=None for the size that suits the model.",
         )
-    torch_device = choose_device(device)
-    return MobileSAM(card, TorchEngine(load_sam(card), torch_device), size, device=device)
+    build = choose_engine(engine, choose_device(device), precision)
+    return MobileSAM(card, build(load_sam(card)), size, device=device)
 
 
 class MobileSAM:

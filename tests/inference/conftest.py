@@ -33,7 +33,7 @@ class DiskEngine:
         self.encoded.append(rgb)
         return np.zeros((256, input_size // 16, input_size // 16), np.float32)
 
-    def decode(self, features, prompts, *, multimask, input_size):  # noqa: ARG002
+    def decode(self, features, prompts, *, multimask, input_size, windows=None):  # noqa: ARG002
         self.decoded.append(prompts)
         if prompts.boxes_xyxy is not None:
             corners = prompts.boxes_xyxy.reshape(-1, 2, 2)

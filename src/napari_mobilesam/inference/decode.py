@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from napari_mobilesam.core.errors import PromptError
 from napari_mobilesam.core.geometry import InputFrame
-from napari_mobilesam.core.masks import MaskBatch
+from napari_mobilesam.core.masks import MaskBatch, Window
 from napari_mobilesam.core.prompts import Prompts
 from napari_mobilesam.inference.encode import ImageEmbedding
 from napari_mobilesam.inference.engine import Engine, PromptArrays
@@ -30,10 +30,18 @@ def decode_object(
 
 
 def decode_objects(
-    engine: Engine, embedding: ImageEmbedding, prompts: Sequence[Prompts]
+    engine: Engine,
+    embedding: ImageEmbedding,
+    prompts: Sequence[Prompts],
+    *,
+    windows: Sequence[Window] | None = None,
 ) -> MaskBatch:
-    """Decode many objects to one mask each, in the order of their prompts."""
-    logits, scores = decode_batch(engine, embedding, prompts, multimask=False)
+    """Decode many objects to one mask each, in the order of their prompts.
+
+    With ``windows``, (y0, x0, y1, x1) in positions of the embedding, the logits of each object are
+    valid in its window alone, and far below zero elsewhere.
+    """
+    logits, scores = decode_batch(engine, embedding, prompts, multimask=False, windows=windows)
     return MaskBatch(logits[:, 0], _as_iou(scores[:, 0]), embedding.frame)
 
 
@@ -47,9 +55,16 @@ def decode_candidates(
 
 
 def decode_batch(
-    engine: Engine, embedding: ImageEmbedding, prompts: Sequence[Prompts], *, multimask: bool
+    engine: Engine,
+    embedding: ImageEmbedding,
+    prompts: Sequence[Prompts],
+    *,
+    multimask: bool,
+    windows: Sequence[Window] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Decode any mixture of prompts; those alike in kind and number go through together.
+
+    ``windows`` are as for :func:`decode_objects`.
 
     Returns
     -------
@@ -75,6 +90,7 @@ def decode_batch(
                 _stack([prompts[i] for i in chunk], frame),
                 multimask=multimask,
                 input_size=frame.input_size,
+                windows=None if windows is None else [windows[i] for i in chunk],
             )
     return logits, scores
 

@@ -1,17 +1,22 @@
 """The one place where arrays become tensors: a small interface behind which a network runs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from weakref import ReferenceType, ref
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from napari_mobilesam.core.errors import SettingsError
+from napari_mobilesam.models.mask_decoder import DecoderImage, GridWindow
 from napari_mobilesam.models.sam import Sam
 
 CPU_CHUNK = 4
 GPU_CHUNK = 64
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,16 +62,35 @@ class Engine(Protocol):
         *,
         multimask: bool,
         input_size: int,
+        windows: Sequence[GridWindow] | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Decode B objects to logits (B, K, S/4, S/4) and predicted IoU (B, K)."""
+        """Decode B objects to logits (B, K, S/4, S/4) and predicted IoU (B, K).
+
+        With a window (y0, x0, y1, x1) of the embedding's positions for each object, logits are
+        wanted there alone; elsewhere they may be anything that is finite and far below zero.
+        """
 
 
 class TorchEngine:
-    """The default engine: torch, on any of its devices."""
+    """The default engine: torch, on any of its devices.
 
-    def __init__(self, sam: Sam, device: torch.device) -> None:
+    Parameters
+    ----------
+    sam : Sam
+        The networks; they are moved to ``device``, and encoder and mask decoder cast to ``dtype``.
+    device : torch.device
+        Where to run.
+    dtype : torch.dtype
+        What to compute in. Prompts are always embedded in float32: they are coordinates.
+    """
+
+    def __init__(self, sam: Sam, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
         self._sam = sam.to(device).eval()
+        sam.image_encoder.to(dtype)
+        sam.mask_decoder.to(dtype)
         self._device = device
+        self._dtype = dtype
+        self._latest: tuple[ReferenceType[NDArray[np.float32]], DecoderImage] | None = None
 
     @property
     def logits_stride(self) -> int:
@@ -82,8 +106,8 @@ class TorchEngine:
     def encode(self, rgb: NDArray[np.uint8], input_size: int) -> NDArray[np.float32]:
         """Embed an RGB image (h, w, 3) no larger than the input, to (256, S/16, S/16)."""
         image = torch.from_numpy(rgb).to(self._device).permute(2, 0, 1)[None]
-        features = self._sam.encode(self._sam.preprocess(image, input_size))
-        return features[0].float().cpu().numpy()
+        features = self._sam.encode(self._sam.preprocess(image, input_size).to(self._dtype))
+        return features[0].float().contiguous().cpu().numpy()
 
     @torch.inference_mode()
     def decode(
@@ -93,24 +117,74 @@ class TorchEngine:
         *,
         multimask: bool,
         input_size: int,
+        windows: Sequence[GridWindow] | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Decode B objects to logits (B, K, S/4, S/4) and predicted IoU (B, K)."""
+        """Decode B objects to logits (B, K, S/4, S/4) and predicted IoU (B, K).
+
+        Windows save work on a CPU; a GPU is faster without.
+        """
         logits, scores = self._sam.decode(
-            self._tensor(features)[None],
+            self._prepared(features),
             points_xy=self._optional(prompts.points_xy),
             point_labels=self._optional(prompts.point_labels),
             boxes_xyxy=self._optional(prompts.boxes_xyxy),
             mask_input=self._optional(prompts.mask_inputs),
             multimask=multimask,
             input_size=input_size,
+            windows=windows if self._device.type == "cpu" else None,
         )
         return logits.float().cpu().numpy(), scores.float().cpu().numpy()
+
+    def _prepared(self, features: NDArray[np.float32]) -> DecoderImage:
+        """Reuse the image's part in the decoder while the prompts are about the same embedding."""
+        if self._latest is not None and self._latest[0]() is features:
+            return self._latest[1]
+        image = self._sam.prepare(self._tensor(features)[None])
+        self._latest = ref(features), image
+        return image
 
     def _tensor(self, array: NDArray[np.generic]) -> torch.Tensor:
         return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self._device)
 
     def _optional(self, array: NDArray[np.generic] | None) -> torch.Tensor | None:
         return None if array is None else self._tensor(array)
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """Resolve a precision.
+
+    Parameters
+    ----------
+    name : str
+        "float32", "bfloat16", "float16", or "auto": float16 on a GPU, bfloat16 on a CPU with
+        instructions for it (AVX-512 BF16), else float32.
+    device : torch.device
+        Where the networks run.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such precision.
+    """
+    if name == "auto":
+        if device.type in ("cuda", "mps"):
+            return torch.float16
+        return torch.bfloat16 if _has_bfloat16() else torch.float32
+    if name not in _DTYPES:
+        raise SettingsError(
+            "there is no such precision",
+            expected=f'"auto" or one of {", ".join(_DTYPES)}',
+            got=repr(name),
+            remedy='Leave precision="auto" for what suits the device.',
+        )
+    return _DTYPES[name]
+
+
+def _has_bfloat16() -> bool:
+    capabilities: dict[str, bool] = getattr(
+        torch.cpu, "get_capabilities", dict
+    )()  # since torch 2.10
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def choose_device(name: str) -> torch.device:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mobilesam.core.geometry import clip_box
+from napari_mobilesam.core.geometry import InputFrame, clip_box
 from napari_mobilesam.core.instances import Candidates
 from napari_mobilesam.core.masks import CroppedMask, Window
 from napari_mobilesam.core.prompts import Prompts
@@ -19,6 +19,9 @@ from napari_mobilesam.inference.engine import Engine
 
 Progress = Callable[[int, int], None]
 """Called with (prompts decoded, prompts in all); raise CancelledError from it to stop."""
+
+LOGITS_A_POSITION = 4
+"""Pixels of the low-resolution logits along a side of one position of the embedding."""
 
 BOX_MARGIN = 0.25
 """A mask may leave its proposal by this fraction of the box's sides."""
@@ -59,7 +62,8 @@ def decode_proposals(
     windows = [_with_margin(box, shape) for box in boxes]
     found: list[_Found] = []
     for chunk in _chunks(len(prompts), engine.chunk_size, progress):
-        batch = decode_objects(engine, embedding, prompts[chunk])
+        grid = [_positions(window, embedding.frame) for window in windows[chunk]]
+        batch = decode_objects(engine, embedding, prompts[chunk], windows=grid)
         for i, index in enumerate(range(*chunk.indices(len(prompts)))):
             mask, stability = batch.crop_with_stability(i, windows[index])
             found.append(_Found(mask, float(batch.scores[i]), stability, index))
@@ -115,6 +119,18 @@ def _with_margin(box_yxyx: NDArray[np.float64], plane_shape: tuple[int, int]) ->
     y0, x0, y1, x1 = box_yxyx.tolist()
     rows, cols = BOX_MARGIN * (y1 - y0), BOX_MARGIN * (x1 - x0)
     return clip_box((y0 - rows, x0 - cols, y1 + rows, x1 + cols), plane_shape)
+
+
+def _positions(window: Window, frame: InputFrame) -> Window:
+    """Positions of the embedding, (y0, x0, y1, x1), that a window of the plane depends on."""
+    y0, x0, y1, x1 = window
+    (rows, _), (cols, _) = frame.rows.window(y0, y1), frame.columns.window(x0, x1)
+    return (
+        rows.start // LOGITS_A_POSITION,
+        cols.start // LOGITS_A_POSITION,
+        -(-rows.stop // LOGITS_A_POSITION),
+        -(-cols.stop // LOGITS_A_POSITION),
+    )
 
 
 def _suppress(found: Sequence[_Found], iou: float) -> list[_Found]:

@@ -84,9 +84,12 @@ class MaskDecoder(nn.Module):
             (1, 256), what stands for no mask.
         """
         height, width = embedding.shape[-2:]
-        tokens = embedding.flatten(2).mT.contiguous()
-        encoding = grid_encoding.flatten(2).mT.contiguous()
-        unmasked = tokens + no_mask
+        dtype = self.iou_token.weight.dtype
+        tokens, encoding = (
+            x.to(dtype).flatten(2).transpose(-2, -1).contiguous()
+            for x in (embedding, grid_encoding)
+        )
+        unmasked = tokens + no_mask.to(dtype)
         projected = self.transformer.project(unmasked, encoding)
         return DecoderImage((height, width), tokens, encoding, unmasked, projected)
 
@@ -123,11 +126,13 @@ class MaskDecoder(nn.Module):
         """
         chosen = slice(1, MASK_TOKENS) if multimask else slice(0, 1)
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
-        tokens = torch.cat([output_tokens.expand(len(sparse), -1, -1), sparse], dim=1)
+        sparse = sparse.to(output_tokens.dtype)
+        tokens = torch.cat([output_tokens.expand(sparse.shape[0], -1, -1), sparse], dim=1)
         if dense is None:
             features, projected = image.unmasked, image.projected
         else:
-            features = (image.embedding + dense.flatten(2).mT).contiguous()
+            dense = dense.to(image.embedding.dtype).flatten(2).transpose(-2, -1)
+            features = (image.embedding + dense).contiguous()
             projected = None
         tokens, features = self.transformer(tokens, features, image.encoding, projected)
 

@@ -142,6 +142,8 @@ class WindowAttention(nn.Module):
     are, without sign.
     """
 
+    fixed_bias: Tensor | None
+
     def __init__(self, channels: int, heads: int, window: int) -> None:
         super().__init__()
         self.heads = heads
@@ -150,6 +152,7 @@ class WindowAttention(nn.Module):
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
         self.attention_biases = nn.Parameter(torch.zeros(heads, window * window))
+        self.register_buffer("fixed_bias", None, persistent=False)
 
     def relative_bias(self) -> Tensor:
         """Biases (1, heads, N, N) between the N = window * window positions."""
@@ -158,11 +161,16 @@ class WindowAttention(nn.Module):
         distance = (rows[:, None] - rows).abs() * self.window + (columns[:, None] - columns).abs()
         return self.attention_biases[None, :, distance]
 
+    def fix_bias(self) -> None:
+        """Lay the biases out once, for inference: they do not follow the parameter any more."""
+        self.fixed_bias = self.relative_bias()
+
     def forward(self, x: Tensor) -> Tensor:
         """Attend within windows (N, window * window, C)."""
         qkv = self.qkv(self.norm(x)).unflatten(-1, (self.heads, 3, -1))
         q, k, v = qkv.transpose(1, 2).unbind(3)  # (N, heads, tokens, channels a head)
-        x = F.scaled_dot_product_attention(q, k, v, attn_mask=self.relative_bias())
+        bias = self.relative_bias() if self.fixed_bias is None else self.fixed_bias
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.proj(x.transpose(1, 2).flatten(2))
 
 

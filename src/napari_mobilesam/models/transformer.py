@@ -137,7 +137,7 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(inner, channels)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attend from q (B or 1, n, C) to k and v (B or 1, m, C)."""
+        """Attend from q (B, n, C) to k and v (B or 1, m, C)."""
         return self.attend(q, self.project(k, v))
 
     def project(self, k: Tensor, v: Tensor) -> Projected:
@@ -146,10 +146,9 @@ class Attention(nn.Module):
         return keys.transpose(1, 2), values.transpose(1, 2)
 
     def attend(self, q: Tensor, projected: Projected) -> Tensor:
-        """Attend from q (B or 1, n, C) to what :meth:`project` gave."""
-        queries = self._split(self.q_proj(q)).transpose(1, 2)
-        batch = max(len(queries), len(projected[0]))
-        q, k, v = (x.expand(batch, -1, -1, -1) for x in (queries, *projected))
+        """Attend from q (B, n, C) to what :meth:`project` gave."""
+        q = self._split(self.q_proj(q)).transpose(1, 2)
+        k, v = (x.expand(q.shape[0], -1, -1, -1) for x in projected)
         x = F.scaled_dot_product_attention(q, k, v)
         return self.out_proj(x.transpose(1, 2).flatten(2))
 
@@ -160,7 +159,7 @@ class Attention(nn.Module):
         """
         queries = self._split(self.q_proj(q)) * self.scale
         queries = torch.einsum("bnhd,hdc->bnhc", queries, self._by_head(self.k_proj.weight))
-        weights = (queries.flatten(1, 2) @ k.mT).softmax(-1)  # (B, n * heads, m)
+        weights = (queries.flatten(1, 2) @ k.transpose(-2, -1)).softmax(-1)  # (B, n * heads, m)
         seen = (weights @ v).unflatten(1, (-1, self.heads))
         values = torch.einsum("bnhc,hdc->bnhd", seen, self._by_head(self.v_proj.weight))
         return self.out_proj(values.flatten(2) + self.v_proj.bias)
@@ -171,15 +170,19 @@ class Attention(nn.Module):
         bias = (keys * self._split(self.q_proj.bias)).sum(-1, keepdim=True)
         keys = torch.einsum("bnhd,hdc->bnhc", keys, self._by_head(self.q_proj.weight))
         values = self._split(self.v_proj(v))
-        values = torch.einsum("bnhd,hdc->bnhc", values, self._by_head(self.out_proj.weight.mT))
+        values = torch.einsum(
+            "bnhd,hdc->bnhc", values, self._by_head(self.out_proj.weight.transpose(-2, -1))
+        )
         values = values + self.out_proj.bias / self.heads  # the weights of each head sum to one
 
-        batch, positions = len(k), q.shape[1]
+        batch, positions = k.shape[0], q.shape[1]
         logits = torch.baddbmm(
-            bias.flatten(1, 2), keys.flatten(1, 2), q.expand(batch, -1, -1).mT
+            bias.flatten(1, 2), keys.flatten(1, 2), q.expand(batch, -1, -1).transpose(-2, -1)
         )  # (B, n * heads, m)
         weights = logits.view(batch, -1, self.heads * positions).softmax(1).view_as(logits)
-        return torch.baddbmm(x.expand(batch, -1, -1), weights.mT, values.flatten(1, 2))
+        return torch.baddbmm(
+            x.expand(batch, -1, -1), weights.transpose(-2, -1), values.flatten(1, 2)
+        )
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1))
