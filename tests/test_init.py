@@ -38,6 +38,29 @@ def test_importing_the_package_is_fast_and_loads_nothing_heavy():
     assert fastest_s < 0.3
 
 
+FIRST_MASK = """
+import sys
+import numpy as np
+import napari_mobilesam as mobilesam
+
+image = np.zeros((64, 64), np.uint8)
+image[20:40, 20:40] = 255
+sam = mobilesam.load_model("micro", device="cpu", input_size=64)
+sam.predict(sam.embed(image), points=[(30, 30)])
+print(*sys.modules)
+"""
+
+
+def test_a_first_mask_imports_neither_torchs_compiler_nor_what_measures():
+    loaded = set(_python("-c", FIRST_MASK).stdout.split())
+    assert not loaded & {"torch._dynamo", "torchvision", "sympy", "ultralytics", "pandas"}
+
+
+def test_beside_a_viewer_everything_mode_imports_no_triton():
+    code = "import vispy" + FIRST_MASK + "sam.everything(image)\nprint('triton' in sys.modules)"
+    assert _python("-c", code).stdout.split()[-1] == "False"
+
+
 def _import_time():
     report = _python("-X", "importtime", "-c", "import napari_mobilesam").stderr
     rows = [line.removeprefix("import time:").split("|") for line in report.splitlines()[1:]]

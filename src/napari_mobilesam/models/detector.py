@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from napari_mobilesam.core.imports import without_triton
+
 DetectorArchitecture = Literal["yolov8n", "yolov8s", "yolov8m", "yolov8l", "yolov8x"]
 
 
@@ -38,11 +40,12 @@ def build_detector(
         first item holds (B, 4 + num_classes, N) proposals: centre x, centre y, width and height in
         pixels, and a confidence in [0, 1] per class.
     """
-    import_ultralytics()
-    tasks = importlib.import_module("ultralytics.nn.tasks")
-    detector: nn.Module = tasks.DetectionModel(
-        f"{architecture}.yaml", nc=num_classes, verbose=False
-    )
+    with without_triton():
+        import_ultralytics()
+        tasks = importlib.import_module("ultralytics.nn.tasks")
+        detector: nn.Module = tasks.DetectionModel(
+            f"{architecture}.yaml", nc=num_classes, verbose=False
+        )
     return detector.eval()
 
 

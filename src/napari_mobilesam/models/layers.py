@@ -27,13 +27,13 @@ class Tokens(nn.Module):
         self.weight = nn.Parameter(normal(count, channels))
 
 
-def normal(*shape: int) -> Tensor:
-    """Draw from the standard normal distribution; on the meta device, nothing is drawn.
+def normal(*shape: int, deviation: float = 1.0) -> Tensor:
+    """Draw from a normal distribution around 0; on the meta device, nothing is drawn.
 
     There, torch's own functions import its compiler first, which takes seconds.
     """
     values = torch.empty(shape)
-    return values if values.is_meta else values.normal_()
+    return values if values.is_meta else values.normal_(std=deviation)
 
 
 class FeedForward(nn.Module):

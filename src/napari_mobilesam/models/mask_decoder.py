@@ -169,7 +169,7 @@ class Upscaling(nn.Module):
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(normal(channels, out, 2, 2) / channels**0.5)
+        self.weight = nn.Parameter(normal(channels, out, 2, 2, deviation=channels**-0.5))
         self.bias = nn.Parameter(torch.zeros(out))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -69,4 +69,4 @@ class LoadModel:
         with without_triton():
             from napari_mobilesam.api import load_model
 
-        return load_model(self.name, device=self.device)
+            return load_model(self.name, device=self.device)
