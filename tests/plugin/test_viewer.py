@@ -1,6 +1,8 @@
 """The story in a real viewer, under a virtual display."""
 
 import gc
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -91,6 +93,30 @@ def test_the_whole_story(window, annotate, qtbot, tmp_path, model):
     accepting.save(tmp_path / "story.mobilesam.json")
     again = replay(tmp_path / "story.mobilesam.json", window.layers["discs"].data, model=model)
     assert np.array_equal(again.labels.array, labels.data)
+
+
+OPEN_WIDGETS = """
+import sys
+import napari
+import numpy as np
+from napari_mobilesam.plugin.widgets.annotate import AnnotateWidget
+from napari_mobilesam.plugin.widgets.everything import EverythingWidget
+
+viewer = napari.Viewer(show=False)
+viewer.add_image(np.zeros((64, 64)))
+annotate = AnnotateWidget(viewer)
+viewer.window.add_dock_widget(annotate)
+viewer.window.add_dock_widget(EverythingWidget(viewer))
+annotate.controller.prompting.create_layers()
+print("torch" in sys.modules)
+viewer.close()
+"""
+
+
+def test_widgets_open_without_torch():
+    command = [sys.executable, "-c", OPEN_WIDGETS]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
 
 
 def test_a_widget_opens_fast_and_a_closed_one_leaves_nothing(window, qtbot):
