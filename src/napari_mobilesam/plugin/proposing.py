@@ -183,9 +183,8 @@ class Proposing:
         last, is_gone = first + DRAWN_AT_ONCE, layer is not self.layer
         if is_gone:
             return
-        if corners[first:last]:
+        if first < len(corners):
             layer.add_rectangles(corners[first:last])
-        if last < len(corners):
             self._draw_later(layer, last, corners)
         else:
             layer.visible = True
