@@ -1,8 +1,15 @@
 """How torch is imported beside a viewer."""
 
+import ctypes
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+SWITCH_SECONDS = 0.0005
+"""How long one thread may keep the interpreter while others wait for it; usually 0.005."""
 
 
 @contextmanager
@@ -20,3 +27,35 @@ def without_triton() -> Iterator[None]:
         yield
     finally:
         del sys.modules["triton"]
+
+
+@contextmanager
+def yielding() -> Iterator[None]:
+    """Let other threads have the interpreter more often, so that a viewer goes on meanwhile.
+
+    A viewer asks for the interpreter many times while it paints, and at each would wait for as
+    long as the importing thread may keep it.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+def load_torch_libraries() -> None:
+    """Load torch's libraries, which takes 0.4 s, without keeping other threads from running.
+
+    An import holds the interpreter's lock while a library is loaded; a foreign call of dlopen
+    does not. Where that is not possible, importing torch loads them as ever.
+    """
+    spec = None if "torch" in sys.modules else find_spec("torch")
+    if os.name != "posix" or spec is None or spec.origin is None:
+        return
+    suffix = ".dylib" if sys.platform == "darwin" else ".so"
+    library = Path(spec.origin).parent / "lib" / f"libtorch_python{suffix}"
+    if library.is_file():
+        dlopen = ctypes.CDLL(None).dlopen
+        dlopen.argtypes, dlopen.restype = [ctypes.c_char_p, ctypes.c_int], ctypes.c_void_p
+        dlopen(os.fsencode(library), os.RTLD_NOW)

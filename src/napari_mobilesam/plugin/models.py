@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_mobilesam.core.errors import DownloadError
-from napari_mobilesam.core.imports import without_triton
+from napari_mobilesam.core.imports import load_torch_libraries, without_triton, yielding
 from napari_mobilesam.zoo.catalog import get_card, list_cards
 from napari_mobilesam.zoo.download import cached_path, fetch
 
@@ -66,7 +66,8 @@ class LoadModel:
         """Fetch what is missing, then build the networks; ``progress`` is told bytes."""
         for file in get_card(self.name).files:
             fetch(file, progress)
-        with without_triton():
+        load_torch_libraries()
+        with yielding(), without_triton():
             from napari_mobilesam.api import load_model
 
             return load_model(self.name, device=self.device)
