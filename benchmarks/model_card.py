@@ -8,7 +8,6 @@ shown it; pictures of what one point or box gives on images that come with sciki
 """
 
 import argparse
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +19,10 @@ from skimage import data, filters, measure, morphology, segmentation
 import napari_mobilesam as mobilesam
 from napari_mobilesam.cli.overlay import draw_objects
 from napari_mobilesam.core.planes import to_rgb8
+from napari_mobilesam.core.scene import Scene
+from napari_mobilesam.evaluation.prompted import centre_point, evaluate_prompts
 from napari_mobilesam.inference.engine import TorchEngine, choose_device
 from napari_mobilesam.training.micro import score_table
-from napari_mobilesam.training.synthetic.scene import Scene
-from napari_mobilesam.training.validation import centre_point, evaluate_prompts
 from napari_mobilesam.zoo.catalog import get_card
 from napari_mobilesam.zoo.checkpoints import load_sam
 
@@ -53,7 +52,7 @@ def table(model: str, dataset: Path, arguments: argparse.Namespace) -> pd.DataFr
     )
     engine = TorchEngine(load_sam(get_card(model)), choose_device("cpu"))
     scores = evaluate_prompts(engine, [coins()], arguments.input_size, 24)
-    return pd.concat([rows, pd.DataFrame([asdict(scores)], index=["coins (never shown)"])])
+    return pd.concat([rows, pd.DataFrame([scores.as_row()], index=["coins (never shown)"])])
 
 
 def as_markdown(rows: pd.DataFrame) -> str:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from napari_mobilesam.core.scene import Scene
 from napari_mobilesam.training.augment import crop, orient, render
-from napari_mobilesam.training.synthetic.scene import Scene
 
 
 @pytest.fixture

@@ -1,15 +1,12 @@
-import zipfile
-
 import numpy as np
 import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from napari_mobilesam.core.errors import FileFormatError
+from napari_mobilesam.io.labelled_images import LabelledImages
 from napari_mobilesam.training.datasets import (
     LOGITS_STRIDE,
     DataSettings,
-    LabelledImages,
     Steps,
     make_example,
 )
@@ -25,27 +22,7 @@ def folder(tmp_path):
         for name, pixels in (("images", scene.image), ("labels", scene.labels)):
             (tmp_path / name).mkdir(exist_ok=True)
             Image.fromarray(pixels.astype(np.uint16)).save(tmp_path / name / f"{i}.png")
-    (tmp_path / "images" / "unlabelled.png").write_bytes(b"")
     return tmp_path
-
-
-def test_folder_and_zip_give_the_same_images(folder, tmp_path_factory):
-    path = tmp_path_factory.mktemp("zip") / "images.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        for file in sorted(folder.rglob("*.png")):
-            archive.write(file, file.relative_to(folder))
-    from_folder, from_zip = LabelledImages(folder), LabelledImages(path)
-    assert len(from_folder) == len(from_zip) == 3
-    for i in range(3):
-        np.testing.assert_array_equal(from_folder[i].image, from_zip[i].image)
-        np.testing.assert_array_equal(
-            from_folder[i].labels, generate("particles", i, (96, 128)).labels
-        )
-
-
-def test_a_folder_without_pairs_is_refused(tmp_path):
-    with pytest.raises(FileFormatError, match="no labelled images"):
-        LabelledImages(tmp_path)
 
 
 def test_a_step_is_a_pure_function_of_the_settings(folder):

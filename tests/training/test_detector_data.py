@@ -5,12 +5,12 @@ import pytest
 from PIL import Image
 
 from napari_mobilesam.core.errors import SettingsError
+from napari_mobilesam.core.scene import Scene
 from napari_mobilesam.io.annotations import read_annotations
 from napari_mobilesam.training import detector_data
 from napari_mobilesam.training.detector_data import cut, training_scenes, write_detector_dataset
 from napari_mobilesam.training.settings import DetectorDataSettings
 from napari_mobilesam.training.synthetic import generate
-from napari_mobilesam.training.synthetic.scene import Scene
 
 SETTINGS = DetectorDataSettings(tile=64, scenes=3)
 

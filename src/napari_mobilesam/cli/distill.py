@@ -44,8 +44,8 @@ def distill(
         fetch_files(card)
     folder = output_folder(output)
 
+    from napari_mobilesam.io.labelled_images import LabelledImages
     from napari_mobilesam.training import distill as distillation
-    from napari_mobilesam.training.datasets import LabelledImages
     from napari_mobilesam.training.processes import process_group, rank_and_count
     from napari_mobilesam.zoo.checkpoints import load_sam
 

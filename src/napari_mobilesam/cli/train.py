@@ -116,7 +116,7 @@ def detector(
     folder = output_folder(output)
 
     from napari_mobilesam.inference.engine import choose_device
-    from napari_mobilesam.training.datasets import LabelledImages
+    from napari_mobilesam.io.labelled_images import LabelledImages
     from napari_mobilesam.training.detector import train_detector
     from napari_mobilesam.training.detector_data import write_detector_dataset
     from napari_mobilesam.zoo.checkpoints import load_detector

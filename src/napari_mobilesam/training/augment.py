@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_mobilesam.core.planes import to_rgb8
-from napari_mobilesam.training.synthetic.scene import Labels, Scene
+from napari_mobilesam.core.scene import Labels, Scene
 
 Pixels = NDArray[np.uint8 | np.uint16]
 Number = TypeVar("Number", bound=np.generic)

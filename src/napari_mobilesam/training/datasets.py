@@ -1,11 +1,7 @@
 """What an encoder learns from: prompted crops of labelled images and of synthetic scenes."""
 
-import io
-import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -14,13 +10,13 @@ from PIL import Image
 from pydantic import Field, model_validator
 from scipy import ndimage
 
-from napari_mobilesam.core.errors import FileFormatError
 from napari_mobilesam.core.geometry import InputFrame
+from napari_mobilesam.core.scene import Labels, Scene
 from napari_mobilesam.core.settings import Fraction, Settings
 from napari_mobilesam.inference.encode import resize_to_input
+from napari_mobilesam.io.labelled_images import LabelledImages
 from napari_mobilesam.training.augment import crop, orient, render
 from napari_mobilesam.training.synthetic import KINDS, generate
-from napari_mobilesam.training.synthetic.scene import Labels, Scene
 
 LOGITS_STRIDE = 4
 """Input pixels per pixel of the logits, for every encoder that can be trained here."""
@@ -92,42 +88,6 @@ class Example:
     boxes_xyxy: NDArray[np.float32]
     points_xy: NDArray[np.float32]
     input_size: int
-
-
-class LabelledImages(Sequence[Scene]):
-    """Labelled images in a folder or zip: ``images/ID.png`` beside ``labels/ID.png``.
-
-    Parameters
-    ----------
-    path : Path
-        The folder, or the zip file, which is read into memory.
-
-    Raises
-    ------
-    FileFormatError
-        If there is no pair of an image and its labels.
-    """
-
-    def __init__(self, path: Path) -> None:
-        root = path if path.is_dir() else _open_zip(path)
-        self._images, self._labels = root / "images", root / "labels"
-        names = {entry.name for entry in self._images.iterdir()} if self._images.exists() else set()
-        self.names = tuple(sorted(name for name in names if (self._labels / name).exists()))
-        if not self.names:
-            raise FileFormatError(
-                f"{path.name} holds no labelled images",
-                expected="images/ID.png and labels/ID.png",
-            )
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def __getitem__(self, index: int) -> Scene:  # type: ignore[override]
-        """Read one image and its labels."""
-        name = self.names[index]
-        image = _read_png(self._images / name)
-        labels = _read_png(self._labels / name).astype(np.int32)
-        return Scene(image, labels, np.zeros_like(labels))
 
 
 @dataclass(frozen=True)
@@ -250,13 +210,3 @@ def _coverage(mask: NDArray[np.bool_], size: int) -> NDArray[np.float32]:
 def _resize_labels(labels: Labels, shape: tuple[int, int]) -> Labels:
     resized = Image.fromarray(labels).resize(shape[::-1], Image.Resampling.NEAREST)
     return np.asarray(resized)
-
-
-def _open_zip(path: Path) -> zipfile.Path:
-    """Open a zip in memory, so that worker processes share no file position."""
-    return zipfile.Path(zipfile.ZipFile(io.BytesIO(path.read_bytes())))
-
-
-def _read_png(path: Path | zipfile.Path) -> NDArray[np.uint8]:
-    with path.open("rb") as file:
-        return np.asarray(Image.open(file))

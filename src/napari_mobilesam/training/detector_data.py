@@ -15,12 +15,13 @@ from PIL import Image
 
 from napari_mobilesam.core.errors import SettingsError
 from napari_mobilesam.core.planes import to_rgb8
+from napari_mobilesam.core.scene import Labels, Scene
 from napari_mobilesam.io.atomic import replacing
 from napari_mobilesam.io.objects import split
 from napari_mobilesam.io.outlines import Ring, join, outline, rings
 from napari_mobilesam.training.settings import DetectorDataSettings
 from napari_mobilesam.training.synthetic import KINDS, generate
-from napari_mobilesam.training.synthetic.scene import Labels, Scene, without_specks
+from napari_mobilesam.training.synthetic.scene import without_specks
 
 SUMMARY = "dataset.json"
 """Written last: says that the folder is complete, and what is in it."""

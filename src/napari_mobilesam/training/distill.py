@@ -19,13 +19,13 @@ from torch.nn import functional as F
 from napari_mobilesam.core.errors import FileFormatError
 from napari_mobilesam.core.geometry import InputFrame
 from napari_mobilesam.core.planes import to_rgb8
+from napari_mobilesam.core.scene import Scene
 from napari_mobilesam.inference.encode import resize_to_input
 from napari_mobilesam.io.images import IMAGE_SUFFIXES, read_image
 from napari_mobilesam.models.sam import Sam
 from napari_mobilesam.training.fit import Progress, Validate, fit
 from napari_mobilesam.training.processes import rank_and_count, wait_for_all
 from napari_mobilesam.training.settings import DistillSettings
-from napari_mobilesam.training.synthetic.scene import Scene
 
 
 @dataclass(frozen=True, slots=True, eq=False)

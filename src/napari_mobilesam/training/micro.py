@@ -1,21 +1,22 @@
 """The recipe of the bundled model's encoder, and the table that it is judged by."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 import torch
 
+from napari_mobilesam.core.scene import Scene
+from napari_mobilesam.evaluation.prompted import evaluate_prompts
 from napari_mobilesam.inference.engine import TorchEngine, choose_device
+from napari_mobilesam.io.labelled_images import LabelledImages
 from napari_mobilesam.models.sam import Sam
-from napari_mobilesam.training.datasets import DataSettings, LabelledImages, Steps
+from napari_mobilesam.training.datasets import DataSettings, Steps
 from napari_mobilesam.training.decoder_guided import train
 from napari_mobilesam.training.fit import Progress
 from napari_mobilesam.training.settings import DecoderGuidedSettings
 from napari_mobilesam.training.synthetic import KINDS
-from napari_mobilesam.training.synthetic.scene import Scene
-from napari_mobilesam.training.validation import evaluate_prompts, validation_scenes
+from napari_mobilesam.training.validation import validation_scenes
 from napari_mobilesam.zoo.catalog import get_card
 from napari_mobilesam.zoo.checkpoints import load_sam
 
@@ -40,7 +41,8 @@ def train_micro(
     Parameters
     ----------
     images : sequence of Path
-        Labelled images to learn from, as :class:`~.datasets.LabelledImages` reads them.
+        Labelled images to learn from, as
+        :class:`~napari_mobilesam.io.labelled_images.LabelledImages` reads them.
     validation : Path
         Others to choose the best encoder by.
     folder : Path
@@ -115,7 +117,7 @@ def score_table(
     Returns
     -------
     DataFrame
-        A row a kind, the columns those of :class:`~.validation.Scores`.
+        A row a kind, as :meth:`~napari_mobilesam.evaluation.prompted.Scores.as_row` gives it.
     """
     engine = TorchEngine(load_sam(get_card(model)), choose_device(device))
     held_out = LabelledImages(validation)
@@ -127,7 +129,7 @@ def score_table(
             yield kind, validation_scenes(kind, scenes_per_kind)
 
     rows = {
-        kind: asdict(evaluate_prompts(engine, some, input_size, objects_per_image))
+        kind: evaluate_prompts(engine, some, input_size, objects_per_image).as_row()
         for kind, some in scenes()
     }
     return pd.DataFrame.from_dict(rows, orient="index")

@@ -6,6 +6,7 @@ from types import MappingProxyType
 import numpy as np
 
 from napari_mobilesam.core.errors import SettingsError
+from napari_mobilesam.core.scene import Scene
 from napari_mobilesam.training.synthetic import (
     electron,
     fluorescence,
@@ -14,7 +15,6 @@ from napari_mobilesam.training.synthetic import (
     stained,
     transmitted,
 )
-from napari_mobilesam.training.synthetic.scene import Scene
 
 KINDS: Mapping[str, Callable[[np.random.Generator, tuple[int, int]], Scene]] = MappingProxyType(
     {

@@ -6,9 +6,10 @@ The dead leaves model is that of Lee, Mumford and Huang, "Occlusion models for n
 
 import numpy as np
 
+from napari_mobilesam.core.scene import Labels, Scene
 from napari_mobilesam.training.synthetic.noise import background, fractal_noise, photo
 from napari_mobilesam.training.synthetic.optics import blur, expose, uneven_light
-from napari_mobilesam.training.synthetic.scene import Field, Labels, Scene, Shape, compose
+from napari_mobilesam.training.synthetic.scene import Field, Shape, compose
 from napari_mobilesam.training.synthetic.shapes import (
     Draw,
     blob,

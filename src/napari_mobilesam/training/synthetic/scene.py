@@ -1,36 +1,16 @@
-"""A synthetic image with exact instance labels."""
+"""From values and numbered objects to a scene with exact instance labels."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mobilesam.core.scene import Labels, Scene
+
 Field = NDArray[np.floating[Any]]
-Labels = NDArray[np.int32]
 Shape = tuple[int, int]
 
 _LEAST_AREA = 24
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Scene:
-    """An image and every object in it.
-
-    Parameters
-    ----------
-    image : (H, W) or (H, W, 3) array
-        uint8, or uint16 where a camera of more than 8 bits is imitated.
-    labels : (H, W) int32 array
-        Whole objects, 1..N, 0 = background. An object that others hide in part keeps only what
-        is visible of it.
-    inner : (H, W) int32 array
-        Objects that lie inside those of `labels`, such as a nucleus in a cell; 1..M, else 0.
-    """
-
-    image: NDArray[np.uint8 | np.uint16]
-    labels: Labels
-    inner: Labels
 
 
 def compose(

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from napari_mobilesam.core.scene import Labels
 from napari_mobilesam.training.synthetic.noise import smooth_noise
-from napari_mobilesam.training.synthetic.scene import Field, Labels, Shape
+from napari_mobilesam.training.synthetic.scene import Field, Shape
 
 Outline = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, float], Outline]

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from napari_mobilesam.core.scene import Labels, Scene
 from napari_mobilesam.training.synthetic.noise import fibrous_noise, fractal_noise
 from napari_mobilesam.training.synthetic.optics import blur, expose, tint, uneven_light
-from napari_mobilesam.training.synthetic.scene import Field, Labels, Scene, Shape, compose
+from napari_mobilesam.training.synthetic.scene import Field, Shape, compose
 from napari_mobilesam.training.synthetic.shapes import (
     blob,
     depth,

@@ -3,9 +3,10 @@
 import numpy as np
 from scipy import ndimage
 
+from napari_mobilesam.core.scene import Labels, Scene
 from napari_mobilesam.training.synthetic.noise import background, fractal_noise
 from napari_mobilesam.training.synthetic.optics import blur, expose, uneven_light, wide_blur
-from napari_mobilesam.training.synthetic.scene import Field, Labels, Scene, Shape, compose
+from napari_mobilesam.training.synthetic.scene import Field, Shape, compose
 from napari_mobilesam.training.synthetic.shapes import (
     blob,
     depth,

@@ -1,0 +1,198 @@
+"""How good masks are that were asked for: mean IoU for a box and for one centre point."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.stats import spearmanr
+
+from napari_mobilesam.core.masks import CroppedMask, MaskBatch
+from napari_mobilesam.core.prompts import Prompts
+from napari_mobilesam.core.scene import Labels, Scene
+from napari_mobilesam.evaluation.metrics import crop_iou
+from napari_mobilesam.evaluation.sizes import SIZES
+from napari_mobilesam.inference.decode import decode_batch, decode_objects
+from napari_mobilesam.inference.encode import ImageEmbedding, embed_plane
+from napari_mobilesam.inference.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class MeanIou:
+    """Mean IoU for a box and for one point; nan where there was nothing to ask for.
+
+    Parameters
+    ----------
+    box, point, best_point : float
+        As in :class:`Scores`.
+    count : int
+        How many values each mean is taken over.
+    """
+
+    box: float
+    point: float
+    best_point: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Mean IoU over objects, and how honest the predicted IoU is.
+
+    Parameters
+    ----------
+    box : float
+        Mask from the object's box.
+    point : float
+        Mask from one point deep inside, of three candidates the one that the model scores best.
+    best_point : float
+        The same, of three candidates the best in truth.
+    rank_correlation : float
+        Spearman's, of predicted with true IoU over the candidates of all points; nan where it is
+        not defined.
+    objects : int
+        How many objects were asked for.
+    by_image : MeanIou
+        Means over images of the means over their objects, so that crowded images weigh no more.
+    by_size : dict of str to MeanIou
+        Means over the objects of each size, by the names of :data:`~.sizes.SIZES`.
+    """
+
+    box: float
+    point: float
+    best_point: float
+    rank_correlation: float
+    objects: int
+    by_image: MeanIou
+    by_size: dict[str, MeanIou]
+
+    def as_row(self) -> dict[str, float]:
+        """Figures over all objects, as the row of a table."""
+        names = ("box", "point", "best_point", "rank_correlation", "objects")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Answers:
+    """IoU of the masks of some objects: (N,), and (N, 3) where there are three candidates."""
+
+    areas: NDArray[np.int64]
+    box: NDArray[np.float64]
+    points: NDArray[np.float64]
+    predicted: NDArray[np.float32]
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """IoU for the box, for the point, and for the best candidate of the point: (N, 3)."""
+        chosen = self.points[np.arange(len(self.points)), self.predicted.argmax(axis=1)]
+        return np.stack([self.box, chosen, self.points.max(axis=1)], axis=1)
+
+
+def evaluate_prompts(
+    engine: Engine,
+    scenes: Iterable[Scene],
+    input_size: int,
+    objects_per_image: int | None = 12,
+) -> Scores:
+    """Prompt objects of labelled images and compare the masks at full resolution.
+
+    Parameters
+    ----------
+    engine : Engine
+        Runs the model.
+    scenes : iterable of Scene
+        Labelled images.
+    input_size : int
+        Side of the encoder's input, in pixels.
+    objects_per_image : int, optional
+        Most objects of an image, evenly spaced among its labels; None for all of them.
+    """
+    answers: list[_Answers] = []
+    for scene in scenes:
+        objects = list(objects_of(scene, objects_per_image))
+        if objects:
+            embedding = embed_plane(engine, scene.image, model="", input_size=input_size)
+            answers.append(_ask(engine, embedding, objects))
+    values = np.concatenate([np.zeros((0, 3)), *(image.values for image in answers)])
+    areas = np.concatenate([np.zeros(0), *(image.areas for image in answers)])
+    overall = _mean(values)
+    return Scores(
+        overall.box,
+        overall.point,
+        overall.best_point,
+        _rank_correlation(answers),
+        overall.count,
+        _mean(np.array([image.values.mean(axis=0) for image in answers]).reshape(-1, 3)),
+        {
+            size: _mean(values[(areas >= least) & (areas < limit)])
+            for size, (least, limit) in SIZES.items()
+        },
+    )
+
+
+def objects_of(scene: Scene, most: int | None) -> Iterator[CroppedMask]:
+    """Cut objects out of a scene: up to ``most`` whole ones, and inner ones a third as many."""
+    yield from _cut(scene.labels, most)
+    yield from _cut(scene.inner, None if most is None else -(-most // 3))
+
+
+def prompt_box(mask: CroppedMask, plane_shape: tuple[int, int]) -> Prompts:
+    """Ask for an object by its bounding box."""
+    return Prompts.create(plane_shape, box=mask.box)
+
+
+def prompt_centre(mask: CroppedMask, plane_shape: tuple[int, int]) -> Prompts:
+    """Ask for an object by the point farthest from its border."""
+    row, column = centre_point(mask.pixels)
+    return Prompts.create(plane_shape, points=[(mask.y0 + row, mask.x0 + column)])
+
+
+def centre_point(mask: NDArray[np.bool_]) -> tuple[int, int]:
+    """Pixel (row, column) of a mask that is farthest from its border."""
+    inside = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    row, column = np.unravel_index(int(inside.argmax()), mask.shape)
+    return int(row), int(column)
+
+
+def _ask(engine: Engine, embedding: ImageEmbedding, objects: list[CroppedMask]) -> _Answers:
+    """Prompt every object, so few at a time that their logits take little memory."""
+    box: list[float] = []
+    points: list[list[float]] = []
+    predicted = np.zeros((len(objects), 3), np.float32)
+    shape = embedding.plane_shape
+    for start in range(0, len(objects), engine.chunk_size):
+        some = objects[start : start + engine.chunk_size]
+        boxed = decode_objects(engine, embedding, [prompt_box(mask, shape) for mask in some])
+        box += [crop_iou(mask, boxed.crop(i)) for i, mask in enumerate(some)]
+        centres = [prompt_centre(mask, shape) for mask in some]
+        logits, scores = decode_batch(engine, embedding, centres, multimask=True)
+        predicted[start : start + len(some)] = scores
+        for i, mask in enumerate(some):
+            candidates = MaskBatch(logits[i], scores[i], embedding.frame)
+            points.append([crop_iou(mask, candidate) for candidate in candidates.crops()])
+    areas = np.array([mask.area for mask in objects])
+    return _Answers(areas, np.array(box), np.array(points), predicted)
+
+
+def _rank_correlation(answers: list[_Answers]) -> float:
+    predicted = np.concatenate([[], *(image.predicted.ravel() for image in answers)])
+    true = np.concatenate([[], *(image.points.ravel() for image in answers)])
+    defined = np.unique(true).size > 1 and np.unique(predicted).size > 1
+    return float(spearmanr(predicted, true).statistic) if defined else float("nan")
+
+
+def _mean(values: NDArray[np.float64]) -> MeanIou:
+    """Means of the columns box, point, best point."""
+    box, point, best_point = values.mean(axis=0) if len(values) else np.full(3, np.nan)
+    return MeanIou(float(box), float(point), float(best_point), len(values))
+
+
+def _cut(labels: Labels, most: int | None) -> Iterator[CroppedMask]:
+    places = ndimage.find_objects(labels)
+    numbers = [number for number, place in enumerate(places, start=1) if place is not None]
+    if most is not None:
+        numbers = numbers[:: max(1, len(numbers) // most)][:most]
+    for number in numbers:
+        rows, columns = places[number - 1]
+        yield CroppedMask(rows.start, columns.start, labels[rows, columns] == number)
