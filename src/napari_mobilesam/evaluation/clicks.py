@@ -51,8 +51,8 @@ def clicks_to_reach(
 ) -> ClickScores:
     """Click on objects as a patient user would, until their masks are good.
 
-    The number of clicks (NoC) of interactive segmentation, as in RITM (arXiv 2102.06583,
-    section 5): the first click is the object's most interior point; each further one is in the
+    The number of clicks (NoC) of interactive segmentation, as in RITM (arXiv
+    2102.06583): the first click is the object's most interior point; each further one is in the
     middle of the largest wrong region, on the object where it was missed and beside it where
     the mask goes too far. The low-resolution logits of each mask go into the next prediction.
 
@@ -76,49 +76,20 @@ def clicks_to_reach(
         embedding = embed_plane(engine, scene.image, model="", input_size=input_size)
         objects = objects_of(scene, objects_per_image)
         courses += [_click(engine, embedding, mask, most) for mask in objects]
-    iou = np.array(courses).reshape(-1, most)
-    if not len(iou):
-        nothing = dict.fromkeys(targets, float("nan"))
-        return ClickScores(nothing, nothing, (float("nan"),) * most, 0)
-    reached = {target: iou >= target for target in targets}
-    clicks = {
-        target: np.where(good.any(axis=1), good.argmax(axis=1) + 1, most)
-        for target, good in reached.items()
-    }
-    return ClickScores(
-        {target: float(count.mean()) for target, count in clicks.items()},
-        {target: float(1 - good.any(axis=1).mean()) for target, good in reached.items()},
-        tuple(iou.mean(axis=0).tolist()),
-        len(iou),
-    )
-
-
-def _click(engine: Engine, embedding: ImageEmbedding, true: CroppedMask, most: int) -> list[float]:
-    """IoU with an object after each click."""
-    row, column = centre_point(true.pixels)
-    points, labels = [(true.y0 + row, true.x0 + column)], [1]
-    mask_input = None
-    course: list[float] = []
-    while len(course) < most:
-        prompts = Prompts.create(
-            embedding.plane_shape, points=points, point_labels=labels, mask_input=mask_input
-        )
-        found = decode_object(engine, embedding, prompts, multimask=mask_input is None)
-        mask_input = found.low_res_logits[0]
-        mask = found.crop(0)
-        course.append(crop_iou(true, mask))
-        click = next_click(true, mask, points)
-        if click is None:
-            return course + [course[-1]] * (most - len(course))
-        points.append(click[0])
-        labels.append(click[1])
-    return course
+    return _summary(np.array(courses).reshape(-1, most), targets)
 
 
 def next_click(
     true: CroppedMask, found: CroppedMask, clicked: Sequence[tuple[int, int]]
 ) -> tuple[tuple[int, int], int] | None:
     """Choose the pixel deepest inside a wrong region that has not been clicked on.
+
+    Parameters
+    ----------
+    true, found : CroppedMask
+        An object, and the mask of it so far, which may be empty.
+    clicked : sequence of (row, column)
+        Pixels of earlier clicks.
 
     Returns
     -------
@@ -143,6 +114,28 @@ def next_click(
     return (y0 + int(y), x0 + int(x)), int(label)
 
 
+def _click(engine: Engine, embedding: ImageEmbedding, true: CroppedMask, most: int) -> list[float]:
+    """IoU with an object after each click."""
+    row, column = centre_point(true.pixels)
+    points, labels = [(true.y0 + row, true.x0 + column)], [1]
+    mask_input = None
+    course: list[float] = []
+    while len(course) < most:
+        prompts = Prompts.create(
+            embedding.plane_shape, points=points, point_labels=labels, mask_input=mask_input
+        )
+        found = decode_object(engine, embedding, prompts, multimask=mask_input is None)
+        mask_input = found.low_res_logits[0]
+        mask = found.crop(0)
+        course.append(crop_iou(true, mask))
+        click = next_click(true, mask, points)
+        if click is None:
+            return course + [course[-1]] * (most - len(course))
+        points.append(click[0])
+        labels.append(click[1])
+    return course
+
+
 def _around(true: CroppedMask, found: CroppedMask) -> Window:
     """Smallest window that holds both masks, of which the second may be empty."""
     boxes = np.array([mask.box for mask in (true, found) if mask.area])
@@ -155,3 +148,22 @@ def _depth(region: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Distance of every pixel of a region to what is outside it."""
     depth: NDArray[np.float64] = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
     return depth
+
+
+def _summary(iou: NDArray[np.float64], targets: Sequence[float]) -> ClickScores:
+    """Put together the IoU (objects, clicks)."""
+    objects, most = iou.shape
+    if not objects:
+        nothing = dict.fromkeys(targets, float("nan"))
+        return ClickScores(nothing, nothing, (float("nan"),) * most, 0)
+    reached = {target: iou >= target for target in targets}
+    clicks = {
+        target: np.where(good.any(axis=1), good.argmax(axis=1) + 1, most)
+        for target, good in reached.items()
+    }
+    return ClickScores(
+        {target: float(count.mean()) for target, count in clicks.items()},
+        {target: float(1 - good.any(axis=1).mean()) for target, good in reached.items()},
+        tuple(iou.mean(axis=0).tolist()),
+        objects,
+    )
