@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mobilesam.core.masks import CroppedMask
+from napari_mobilesam.core.overlaps import visible_parts
 from napari_mobilesam.core.settings import FilterSettings
 
 if TYPE_CHECKING:
@@ -80,13 +81,19 @@ class Candidates:
 
     def joined(self, other: Candidates) -> Candidates:
         """Append the candidates of the same plane that were decoded later."""
-        return Candidates(
-            self.masks + other.masks,
-            np.concatenate([self.scores, other.scores]),
-            np.concatenate([self.stability, other.stability]),
-            np.concatenate([self.proposals_yxyx, other.proposals_yxyx]),
-            np.concatenate([self.confidence, other.confidence]),
-            self.plane_shape,
+        return Candidates.concatenated([self, other], self.plane_shape)
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Candidates], plane_shape: tuple[int, int]) -> Candidates:
+        """Put candidates of the same plane one after the other."""
+        parts = [cls.none(plane_shape), *parts]
+        return cls(
+            tuple(mask for part in parts for mask in part.masks),
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.stability for part in parts]),
+            np.concatenate([part.proposals_yxyx for part in parts]),
+            np.concatenate([part.confidence for part in parts]),
+            plane_shape,
         )
 
 
@@ -152,7 +159,8 @@ def resolve(
         Where masks overlap, the pixel belongs to the better score; an instance that is left
         with fewer than ``min_area`` pixels, or covered by more than ``max_overlap``, is dropped.
     """
-    labels, kept = _paint(candidates, settings or FilterSettings())
+    kept, visible = visible_parts(candidates, settings or FilterSettings())
+    labels = paint(visible, candidates.plane_shape)
     table = measure(labels, intensity)
     table.insert(1, "score", candidates.scores[kept])
     table.insert(2, "stability", candidates.stability[kept])
@@ -197,27 +205,9 @@ def measure(
     return table.astype(dict.fromkeys(("label", "area", "y0", "x0", "y1", "x1"), np.int64))
 
 
-def _paint(
-    candidates: Candidates, settings: FilterSettings
-) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
-    """Paint candidates from best to worst; each takes the pixels that are still free."""
-    labels = np.zeros(candidates.plane_shape, dtype=np.int32)
-    kept: list[int] = []
-    for index in np.argsort(-candidates.scores, kind="stable"):
-        mask = candidates.masks[index]
-        area = mask.area
-        if (
-            candidates.scores[index] < settings.min_score
-            or candidates.stability[index] < settings.min_stability
-            or area < settings.min_area
-            or area > (settings.max_area or area)
-        ):
-            continue
-        target = labels[mask.window]
-        visible = mask.pixels & (target == 0)
-        visible_area = np.count_nonzero(visible)
-        if visible_area < settings.min_area or area - visible_area > settings.max_overlap * area:
-            continue
-        kept.append(int(index))
-        target[visible] = len(kept)
-    return labels, np.array(kept, dtype=np.intp)
+def paint(masks: Iterable[CroppedMask], plane_shape: tuple[int, int]) -> NDArray[np.int32]:
+    """Paint masks that share no pixel into a label image (H, W), numbered from 1."""
+    labels = np.zeros(plane_shape, dtype=np.int32)
+    for label, mask in enumerate(masks, start=1):
+        labels[mask.window][mask.pixels] = label
+    return labels
