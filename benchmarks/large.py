@@ -67,25 +67,26 @@ def compare(folder: Path, tile: int, margin: int) -> dict[str, int]:
     """Count objects, those that a seam cuts, and what went wrong with either."""
     from napari_mobilesam.core.tiling import plan_tiles
 
-    truth, found = (
-        zarr.open_array(str(folder / name), mode="r")[:] for name in ("truth", "labels")
-    )
-    side, objects = len(truth), int(truth.max())
-    area = np.bincount(truth.ravel(), minlength=objects + 1)
-    pairs, shared = np.unique(
-        truth.ravel().astype(np.int64) * (int(found.max()) + 1) + found.ravel(), return_counts=True
-    )
-    true, label = np.divmod(pairs, int(found.max()) + 1)
+    truth, found = (zarr.open_array(str(folder / n), mode="r") for n in ("truth", "labels"))
+    side, tables, seams = truth.shape[0], [], []
+    for y0, x0 in np.ndindex(side // BLOCK, side // BLOCK):
+        window = np.s_[y0 * BLOCK : (y0 + 1) * BLOCK, x0 * BLOCK : (x0 + 1) * BLOCK]
+        pairs = np.stack([truth[window].ravel(), found[window].ravel()])
+        tables.append(np.vstack(np.unique(pairs, axis=1, return_counts=True)))
+    for core in (part.core for part in plan_tiles(truth.shape, tile, margin)):
+        seams += [truth[row, core[1] : core[3]] for row in (core[0], core[2] - 1)]
+        seams += [truth[core[0] : core[2], column] for column in (core[1], core[3] - 1)]
+    pairs, which = np.unique(np.hstack(tables)[:2], axis=1, return_inverse=True)
+    true, label = pairs
+    shared = np.bincount(which, weights=np.hstack(tables)[2])
+    objects = int(true.max())
+    area = np.bincount(true, weights=shared, minlength=objects + 1)
     real = (true > 0) & (label > 0) & (shared > 0.1 * area[true])
     hits = np.bincount(true[real], minlength=objects + 1)
-    best = np.zeros(objects + 1, np.int64)
+    best = np.zeros(objects + 1)
     np.maximum.at(best, true[real], shared[real])
     on_seam = np.zeros(objects + 1, bool)
-    for core in (part.core for part in plan_tiles((side, side), tile, margin)):
-        for row in (core[0], core[2] - 1):
-            on_seam[np.unique(truth[row, core[1] : core[3]])] = True
-        for column in (core[1], core[3] - 1):
-            on_seam[np.unique(truth[core[0] : core[2], column])] = True
+    on_seam[np.concatenate(seams)] = True
     on_seam[0] = False
     there = area > 0
     there[0] = False
