@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_mobilesam.api import MobileSAM, load_model
+    from napari_mobilesam.batch.plane import LargeInstances, segment_dask, segment_large
     from napari_mobilesam.core.errors import (
         CancelledError,
         CheckpointError,
@@ -44,6 +45,7 @@ __all__ = [
     "ImageEmbedding",
     "ImageError",
     "Instances",
+    "LargeInstances",
     "MaskBatch",
     "MobileSAM",
     "MobileSAMError",
@@ -56,12 +58,15 @@ __all__ = [
     "load_model",
     "open_session",
     "replay_session",
+    "segment_dask",
+    "segment_large",
 ]
 
 _HOME = {
     "EverythingSettings": "core.settings",
     "ImageEmbedding": "inference.encode",
     "Instances": "core.instances",
+    "LargeInstances": "batch.plane",
     "MaskBatch": "core.masks",
     "MobileSAM": "api",
     "Prompts": "core.prompts",
@@ -69,6 +74,8 @@ _HOME = {
     "load_model": "api",
     "open_session": "scripting",
     "replay_session": "scripting",
+    "segment_dask": "batch.plane",
+    "segment_large": "batch.plane",
 }
 
 __version__: str

@@ -3,8 +3,9 @@ import pytest
 import zarr
 from skimage.draw import disk
 
+from napari_mobilesam.api import load_model
 from napari_mobilesam.batch.blocks import is_empty
-from napari_mobilesam.batch.plane import plane_limits, segment_large
+from napari_mobilesam.batch.plane import plane_limits, segment_dask, segment_large
 from napari_mobilesam.core.errors import CancelledError, ImageError, SettingsError
 from napari_mobilesam.evaluation.metrics import label_iou, match
 
@@ -86,3 +87,17 @@ def test_settings_are_checked(scene):
         segment_large(scene[0], confidence=7)
     with pytest.raises(SettingsError):
         segment_large(scene[0], tile=100, margin=50)
+
+
+def test_a_dask_array_becomes_one_of_labels(scene, found):
+    import dask.array as da
+
+    labels = segment_dask(da.from_array(scene[0], chunks=(100, 200)), **TILES)
+    assert labels.chunks == ((100, 100, 100), (200, 200, 200, 20))
+    np.testing.assert_array_equal(labels.compute(), found.labels)
+
+
+def test_a_loaded_model_is_used_as_it_is(scene, found):
+    sam = load_model("micro", input_size=256)
+    again = segment_large(scene[0], model=sam, tile=256, margin=40)
+    np.testing.assert_array_equal(again.labels, found.labels)

@@ -31,6 +31,19 @@ def test_everything_in_every_format(run, cells, tmp_path):
             np.testing.assert_array_equal(read_annotations(path, plane_shape=labels.shape), labels)
 
 
+def test_large_planes_are_labelled_in_tiles(run, cells, tmp_path):
+    many = np.tile(np.asarray(Image.open(cells)), (3, 3))
+    tifffile.imwrite(tmp_path / "many.tif", many)
+    code, _ = run("segment", tmp_path / "many.tif", "-o", tmp_path, "--tile", 224)
+    assert code == 0
+    labels = tifffile.imread(tmp_path / "many.labels.tif")
+    side = many.shape[0] // 3
+    for row, column in np.ndindex(3, 3):
+        for y, x in CENTRES:
+            assert labels[row * side + y, column * side + x] > 0
+    assert run("segment", cells, "-o", tmp_path, "--tile", 224, "--points", "30,30")[0] == 2
+
+
 def test_failing_images_are_named_and_the_others_done(run, cells, tmp_path):
     tifffile.imwrite(tmp_path / "cut.tif", np.ones((200, 200), np.uint16))
     (tmp_path / "cut.tif").write_bytes((tmp_path / "cut.tif").read_bytes()[:999])

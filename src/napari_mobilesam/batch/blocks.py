@@ -28,7 +28,7 @@ class Recipe:
     Parameters
     ----------
     model : str
-        Name or path of a model, as :func:`~napari_mobilesam.api.load_model` takes it.
+        Name or path of a model, for the workers of a cluster to load.
     settings : EverythingSettings
         How objects are found; ``max_objects`` counts for each tile.
     limits : tuple of float
@@ -53,11 +53,15 @@ class Recipe:
     threads: int | None = None
 
 
-def find_in_tile(pixels: NDArray[np.generic], tile: Tile, recipe: Recipe) -> Candidates:
+def find_in_tile(
+    sam: MobileSAM, pixels: NDArray[np.generic], tile: Tile, recipe: Recipe
+) -> Candidates:
     """Find the objects of a tile.
 
     Parameters
     ----------
+    sam : MobileSAM
+        The model.
     pixels : (h, w) or (h, w, C) array
         What the tile's window shows.
     tile : Tile
@@ -76,10 +80,16 @@ def find_in_tile(pixels: NDArray[np.generic], tile: Tile, recipe: Recipe) -> Can
         return Candidates.none(tile.plane_shape)
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
-    sam = _model(recipe.model, recipe.input_size, recipe.device)
     embedding = sam.embed(rgb, limits="dtype")
     found = sam.find_candidates(rgb, embedding, recipe.settings)
     return _in_plane(found, tile, recipe.settings)
+
+
+def find_on_worker(pixels: NDArray[np.generic], tile: Tile, recipe: Recipe) -> Candidates:
+    """Do the same on a cluster, whose processes load the model when they get their first tile."""
+    return find_in_tile(
+        _model(recipe.model, recipe.input_size, recipe.device), pixels, tile, recipe
+    )
 
 
 def is_empty(rgb: NDArray[np.uint8]) -> bool:

@@ -12,7 +12,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from napari_mobilesam.batch.blocks import Recipe, find_in_tile
+from napari_mobilesam.api import MobileSAM, load_model
+from napari_mobilesam.batch.blocks import Recipe, find_in_tile, find_on_worker
 from napari_mobilesam.batch.stitch import join
 from napari_mobilesam.core.errors import ImageError
 from napari_mobilesam.core.instances import Candidates
@@ -41,8 +42,13 @@ Progress = Callable[[int, int], None]
 class Plane(Protocol):
     """An array of (H, W) or (H, W, C) that gives its parts: numpy, zarr, dask, memory-mapped."""
 
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height, width and, if there are several, channels."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the intensities."""
 
     def __getitem__(self, key: Any) -> Any:
         """Cut out a part."""
@@ -72,7 +78,7 @@ class LargeInstances:
 def segment_large(
     image: Plane,
     *,
-    model: str = "micro",
+    model: str | MobileSAM = "micro",
     output: str | PathLike[str] | None = None,
     tile: int = 1024,
     margin: int = 128,
@@ -97,8 +103,9 @@ def segment_large(
     ----------
     image : (H, W) or (H, W, C) array
         Anything that can be sliced: numpy, zarr, dask, or a memory-mapped file.
-    model : str
-        Name or path of a model.
+    model : str or MobileSAM
+        Name or path of a model, or a loaded one, whose input size and device then count. The
+        workers of a cluster load it by its name.
     output : path-like, optional
         Folder of a zarr array that the labels are written to, replaced if it exists; without it
         they are a numpy array in memory.
@@ -140,9 +147,13 @@ def segment_large(
         )
     shape = image.shape[0], image.shape[1]
     tiles = plan_tiles(shape, tile, margin)
-    chosen = (settings or get_card(model).everything).changed(**changes)
+    if isinstance(model, MobileSAM):
+        name, input_size, default = model.card.name, model.input_size, model.default_settings()
+    else:
+        name, default = model, get_card(model).everything
+    chosen = (settings or default).changed(**changes)
     recipe = Recipe(
-        model,
+        name,
         chosen,
         plane_limits(image, limits),
         None if channels is None else tuple(channels),
@@ -150,12 +161,40 @@ def segment_large(
         device,
         threads,
     )
-    compute = _here(image, recipe) if client is None else _on(client, image, recipe)
+    if client is None:
+        sam = model
+        if not isinstance(sam, MobileSAM):
+            sam = load_model(sam, input_size=input_size, device=device)
+        compute = _here(sam, image, recipe)
+    else:
+        compute = _on(client, image, recipe)
     found = _by_tile(compute(tiles), len(tiles), progress)
     candidates = join(found, tiles)
     kept, visible = visible_parts(candidates, chosen)
     labels = write_labels(visible, shape, output)
     return LargeInstances(labels, describe(candidates.take(kept.tolist()), visible))
+
+
+def segment_dask(array: Any, **options: Any) -> Any:
+    """Find every object of a dask array, and give the labels as one.
+
+    Parameters
+    ----------
+    array : dask.array.Array
+        (H, W) or (H, W, C); its blocks are computed when their tiles are looked at.
+    **options
+        As for :func:`segment_large`; with ``output`` the labels stay on disk.
+
+    Returns
+    -------
+    dask.array.Array
+        (H, W) int32 labels in the array's own chunks; all objects have been found already, as
+        one on a seam is known only when both sides are.
+    """
+    import dask.array as da
+
+    found = segment_large(array, **options)
+    return da.from_array(found.labels, chunks=array.chunks[:2])
 
 
 def plane_limits(image: Plane, limits: Limits) -> tuple[float, float]:
@@ -218,12 +257,14 @@ def describe(candidates: Candidates, visible: Sequence[CroppedMask]) -> pd.DataF
     return pd.DataFrame(columns)
 
 
-def _here(image: Plane, recipe: Recipe) -> Callable[[Sequence[Tile]], Iterator[Any]]:
+def _here(
+    sam: MobileSAM, image: Plane, recipe: Recipe
+) -> Callable[[Sequence[Tile]], Iterator[Any]]:
     """Compute tiles in this process, one after the other."""
 
     def compute(tiles: Sequence[Tile]) -> Iterator[tuple[int, Candidates]]:
         for number, tile in enumerate(tiles):
-            yield number, find_in_tile(np.asarray(image[tile.slices]), tile, recipe)
+            yield number, find_in_tile(sam, np.asarray(image[tile.slices]), tile, recipe)
 
     return compute
 
@@ -234,7 +275,7 @@ def _on(client: Any, image: Plane, recipe: Recipe) -> Callable[[Sequence[Tile]],
 
     def submit(tile: Tile) -> Any:
         pixels = np.asarray(image[tile.slices])
-        return client.submit(find_in_tile, pixels, tile, recipe, pure=False)
+        return client.submit(find_on_worker, pixels, tile, recipe, pure=False)
 
     def compute(tiles: Sequence[Tile]) -> Iterator[tuple[int, Candidates]]:
         waiting = iter(enumerate(tiles))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mobilesam.api import MobileSAM
+from napari_mobilesam.batch.plane import LargeInstances, segment_large
 from napari_mobilesam.cli.prompts import ObjectPrompts, PromptSet, split_objects
 from napari_mobilesam.core.errors import FileFormatError, PromptError
 from napari_mobilesam.core.instances import Candidates, Instances, resolve
@@ -17,6 +18,9 @@ from napari_mobilesam.core.settings import EverythingSettings, FilterSettings, L
 from napari_mobilesam.inference.encode import ImageEmbedding
 from napari_mobilesam.io.annotations import FORMATS, write_annotations
 from napari_mobilesam.io.images import read_image
+
+MARGIN_SHARE = 8
+"""Tiles overlap their neighbours by this part of their side, on every side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ class Task:
         Prompts for all images, or by their file names.
     one_object : bool
         Whether all prompts are about one object.
+    tile : int, optional
+        Side of the tiles in which everything is looked for; the whole plane without it.
     """
 
     output: Path
@@ -50,6 +56,7 @@ class Task:
     settings: EverythingSettings | FilterSettings
     prompts: PromptSet | dict[str, PromptSet]
     one_object: bool
+    tile: int | None = None
 
     def outputs(self, image: Path) -> dict[str, Path]:
         """Files to write for an image, by format."""
@@ -61,7 +68,7 @@ class Task:
 
 def label_image(
     sam: MobileSAM, task: Task, path: Path, report: Callable[[int, int], None]
-) -> Instances:
+) -> Instances | LargeInstances:
     """Label an image and write what was found.
 
     Raises
@@ -80,7 +87,7 @@ def label_image(
     for name, output in outputs.items():
         write_annotations(
             output,
-            found.labels,
+            np.asarray(found.labels),
             format=name,
             table=found.table,
             image_name=path.name,
@@ -96,7 +103,18 @@ def _segment(
     path: Path,
     pixels: NDArray[np.generic],
     report: Callable[[int, int], None],
-) -> Instances:
+) -> Instances | LargeInstances:
+    if isinstance(task.settings, EverythingSettings) and task.tile is not None:
+        return segment_large(
+            pixels,
+            model=sam,
+            tile=task.tile,
+            margin=task.tile // MARGIN_SHARE,
+            settings=task.settings,
+            limits=task.limits,
+            channels=task.channels,
+            progress=report,
+        )
     if isinstance(task.settings, EverythingSettings):
         return sam.everything(
             pixels,

@@ -88,6 +88,15 @@ def segment(
             rich_help_panel=PROMPTS,
         ),
     ] = False,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            min=128,
+            help="Look at the plane in overlapping tiles of this side, in pixels: for planes in "
+            "which the objects would be too small otherwise. Everything mode only.",
+            show_default=False,
+        ),
+    ] = None,
     points: Annotated[
         str | None,
         typer.Option(
@@ -175,6 +184,8 @@ def segment(
     """
     _refuse_clashes(images)
     given = _choose_prompts(everything, points, boxes, prompts)
+    if tile is not None and given is not None:
+        raise typer.BadParameter("--tile is for everything mode; leave the prompts out")
     chosen_plane = None if plane is None else whole_numbers(plane, "--plane")
     chosen_channels = None if channels is None else whole_numbers(channels, "--channels")
     chosen_limits = intensity_limits(limits, "--limits")
@@ -196,6 +207,7 @@ def segment(
         settings=settings,
         prompts=PromptSet() if given is None else given,
         one_object=one_object,
+        tile=tile,
     )
     with err.status("Loading the model"):
         sam = load_model(model, device=device, input_size=input_size, detector=detector)
