@@ -50,7 +50,7 @@ def write_scene(side: int, folder: Path) -> None:
 def run_one(side: int, folder: Path, arguments: argparse.Namespace) -> dict[str, float]:
     import torch
 
-    from napari_mobilesam.batch.plane import segment_large
+    from napari_mobilesam.bulk.plane import segment_large
 
     torch.set_num_threads(2)
     image = zarr.open_array(str(folder / "image"), mode="r")

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_mobilesam.api import MobileSAM, load_model
-    from napari_mobilesam.batch.plane import LargeInstances, segment_dask, segment_large
+    from napari_mobilesam.bulk.files import batch
+    from napari_mobilesam.bulk.plane import LargeInstances, segment_dask, segment_large
     from napari_mobilesam.core.errors import (
         CancelledError,
         CheckpointError,
@@ -55,6 +56,7 @@ __all__ = [
     "SettingsError",
     "UnknownModelError",
     "__version__",
+    "batch",
     "load_model",
     "open_session",
     "replay_session",
@@ -66,16 +68,17 @@ _HOME = {
     "EverythingSettings": "core.settings",
     "ImageEmbedding": "inference.encode",
     "Instances": "core.instances",
-    "LargeInstances": "batch.plane",
+    "LargeInstances": "bulk.plane",
     "MaskBatch": "core.masks",
     "MobileSAM": "api",
     "Prompts": "core.prompts",
     "Session": "session.session",
+    "batch": "bulk.files",
     "load_model": "api",
     "open_session": "scripting",
     "replay_session": "scripting",
-    "segment_dask": "batch.plane",
-    "segment_large": "batch.plane",
+    "segment_dask": "bulk.plane",
+    "segment_large": "bulk.plane",
 }
 
 __version__: str

@@ -44,6 +44,24 @@ def test_large_planes_are_labelled_in_tiles(run, cells, tmp_path):
     assert run("segment", cells, "-o", tmp_path, "--tile", 224, "--points", "30,30")[0] == 2
 
 
+def test_the_same_command_again_goes_on(run, cells, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        (folder / name).write_bytes(cells.read_bytes())
+    out = tmp_path / "out"
+    assert run("segment", folder / "a.png", "-o", out)[0] == 0
+    before = (out / "a.labels.tif").stat().st_mtime_ns
+    code, text = run("segment", folder, "-o", out)
+    assert code == 0
+    assert text.count("done before") == 1
+    assert (out / "a.labels.tif").stat().st_mtime_ns == before
+    assert (out / "b.labels.tif").exists()
+    code, text = run("segment", folder, "-o", out, "--min-area", 50)
+    assert code == 1
+    assert "--overwrite" in text
+
+
 def test_failing_images_are_named_and_the_others_done(run, cells, tmp_path):
     tifffile.imwrite(tmp_path / "cut.tif", np.ones((200, 200), np.uint16))
     (tmp_path / "cut.tif").write_bytes((tmp_path / "cut.tif").read_bytes()[:999])

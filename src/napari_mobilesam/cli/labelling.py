@@ -1,14 +1,16 @@
 """Label one image: read it, find its objects, write them. Imported only when there is work."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_mobilesam.api import MobileSAM
-from napari_mobilesam.batch.plane import LargeInstances, segment_large
+from napari_mobilesam.bulk.files import find_everything, fingerprint, output_paths
+from napari_mobilesam.bulk.journal import Journal
+from napari_mobilesam.bulk.plane import LargeInstances
 from napari_mobilesam.cli.prompts import ObjectPrompts, PromptSet, split_objects
 from napari_mobilesam.core.errors import FileFormatError, PromptError
 from napari_mobilesam.core.instances import Candidates, Instances, resolve
@@ -16,11 +18,8 @@ from napari_mobilesam.core.masks import MaskBatch
 from napari_mobilesam.core.planes import select_channels
 from napari_mobilesam.core.settings import EverythingSettings, FilterSettings, Limits
 from napari_mobilesam.inference.encode import ImageEmbedding
-from napari_mobilesam.io.annotations import FORMATS, write_annotations
+from napari_mobilesam.io.annotations import write_annotations
 from napari_mobilesam.io.images import read_image
-
-MARGIN_SHARE = 8
-"""Tiles overlap their neighbours by this part of their side, on every side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +59,19 @@ class Task:
 
     def outputs(self, image: Path) -> dict[str, Path]:
         """Files to write for an image, by format."""
-        return {
-            name: self.output / f"{image.stem}.labels{FORMATS[name].extensions[0]}"
-            for name in self.formats
-        }
+        return output_paths(self.output, image, self.formats)
+
+    def journal(self, sam: MobileSAM) -> Journal:
+        """Open what earlier runs of the same task have finished in the output folder."""
+        task = {k: v for k, v in asdict(self).items() if k not in ("output", "overwrite")}
+        settings = self.settings.model_dump()
+        return Journal(self.output, task | {"settings": settings} | fingerprint(sam))
 
 
 def label_image(
-    sam: MobileSAM, task: Task, path: Path, report: Callable[[int, int], None]
+    sam: MobileSAM, task: Task, path: Path, journal: Journal, report: Callable[[int, int], None]
 ) -> Instances | LargeInstances:
-    """Label an image and write what was found.
+    """Label an image, write what was found, and note in the journal that it is finished.
 
     Raises
     ------
@@ -94,6 +96,7 @@ def label_image(
             metadata={"model": sam.card.name, "input_size": sam.input_size},
             pixel_size_um=image.pixel_size_um,
         )
+    journal.add(path, outputs.values(), len(found))
     return found
 
 
@@ -104,24 +107,9 @@ def _segment(
     pixels: NDArray[np.generic],
     report: Callable[[int, int], None],
 ) -> Instances | LargeInstances:
-    if isinstance(task.settings, EverythingSettings) and task.tile is not None:
-        return segment_large(
-            pixels,
-            model=sam,
-            tile=task.tile,
-            margin=task.tile // MARGIN_SHARE,
-            settings=task.settings,
-            limits=task.limits,
-            channels=task.channels,
-            progress=report,
-        )
     if isinstance(task.settings, EverythingSettings):
-        return sam.everything(
-            pixels,
-            settings=task.settings,
-            limits=task.limits,
-            channels=task.channels,
-            progress=report,
+        return find_everything(
+            sam, pixels, task.settings, task.limits, task.channels, task.tile, report
         )
     objects = split_objects(_prompts_of(task, path), one_object=task.one_object)
     embedding = sam.embed(pixels, limits=task.limits, channels=task.channels)

@@ -1,7 +1,6 @@
 """``napari-mobilesam segment``: label images, from prompts or everything in them."""
 
 import time
-from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from napari_mobilesam.bulk.inputs import find_images, refuse_clashes
 from napari_mobilesam.cli.console import bars, err, note, out, show_error
 from napari_mobilesam.cli.models import fetch_files
 from napari_mobilesam.cli.options import (
@@ -21,7 +21,7 @@ from napari_mobilesam.cli.options import (
     whole_numbers,
 )
 from napari_mobilesam.cli.prompts import FORM, PromptSet, parse_prompts, read_prompts
-from napari_mobilesam.core.errors import MobileSAMError
+from napari_mobilesam.core.errors import FileFormatError, MobileSAMError
 from napari_mobilesam.core.settings import (
     DetectorSettings,
     EverythingSettings,
@@ -58,7 +58,12 @@ class Format(StrEnum):
 @settings_options(SETTINGS)
 def segment(
     ctx: typer.Context,
-    images: Annotated[list[Path], typer.Argument(help="TIFF, PNG, JPEG, BMP or .npy files.")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            help="TIFF, PNG, JPEG, BMP or .npy files; folders of them; patterns in quotes."
+        ),
+    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder to write to.", rich_help_panel=WRITING)
     ],
@@ -180,8 +185,10 @@ def segment(
 
     Settings of everything mode that are not given are those that the model recommends.
 
-    An image that fails is named, and the others are still done; the exit code is then 1.
+    An image that fails is named, and the others are still done; the exit code is then 1. The same
+    command again passes over what is finished, and so goes on with a run that was cut off.
     """
+    images = find_images(images)
     _refuse_clashes(images)
     given = _choose_prompts(everything, points, boxes, prompts)
     if tile is not None and given is not None:
@@ -219,14 +226,18 @@ def _label_all(sam: "MobileSAM", task: "Task", images: list[Path], *, debug: boo
     from napari_mobilesam.cli.labelling import label_image
 
     table = Table("image", "objects", "seconds", box=None, padding=(0, 2, 0, 0))
-    failed = 0
+    journal, failed = task.journal(sam), 0
     with bars() as progress, progress.bar("images") as report_images:
         for number, path in enumerate(images):
             report_images(number, len(images))
+            entry = None if task.overwrite else journal.finished(path)
+            if entry is not None:
+                table.add_row(escape(path.name), str(entry.objects), "done before")
+                continue
             start = time.perf_counter()
             try:
                 with progress.bar(path.name) as report:
-                    found = label_image(sam, task, path, report)
+                    found = label_image(sam, task, path, journal, report)
             except (MobileSAMError, MemoryError) as error:
                 failed += 1
                 show_error(error, path.name)
@@ -252,7 +263,7 @@ def _choose_prompts(
 
 
 def _refuse_clashes(images: list[Path]) -> None:
-    """Refuse two images whose results would have the same name."""
-    for stem in (stem for stem, count in Counter(p.stem for p in images).items() if count > 1):
-        clashing = ", ".join(str(path) for path in images if path.stem == stem)
-        raise typer.BadParameter(f"the results of these would have one name: {clashing}")
+    try:
+        refuse_clashes(images)
+    except FileFormatError as error:
+        raise typer.BadParameter(str(error)) from error

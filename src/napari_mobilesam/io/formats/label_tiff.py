@@ -1,9 +1,11 @@
 """Label OME-TIFF, compressed with zlib; holds every label image exactly."""
 
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 import tifffile
+import xxhash
 from numpy.typing import NDArray
 
 from napari_mobilesam.io.images import read_image
@@ -13,9 +15,13 @@ SOFTWARE = "napari-mobilesam"
 
 
 def write(path: Path, image: LabelledImage) -> None:
-    """Write uint16 where the labels fit, else uint32, with the metadata as a map annotation."""
+    """Write uint16 where the labels fit, else uint32, with the metadata as a map annotation.
+
+    The same labels give the same file, byte for byte.
+    """
+    content = UUID(bytes=xxhash.xxh3_128_digest(np.ascontiguousarray(image.labels)))
     fits = image.labels.max() <= np.iinfo(np.uint16).max
-    metadata: dict[str, object] = {"axes": "YX"}
+    metadata: dict[str, object] = {"axes": "YX", "UUID": f"urn:uuid:{content}"}
     if image.image_name:
         metadata["Name"] = image.image_name
     if image.metadata:

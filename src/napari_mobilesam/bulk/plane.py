@@ -13,8 +13,8 @@ import zarr
 from numpy.typing import NDArray
 
 from napari_mobilesam.api import MobileSAM, load_model
-from napari_mobilesam.batch.blocks import Recipe, find_in_tile, find_on_worker
-from napari_mobilesam.batch.stitch import join
+from napari_mobilesam.bulk.blocks import Recipe, find_in_tile, find_on_worker
+from napari_mobilesam.bulk.stitch import join
 from napari_mobilesam.core.errors import ImageError
 from napari_mobilesam.core.instances import Candidates
 from napari_mobilesam.core.masks import CroppedMask

@@ -4,8 +4,8 @@ import zarr
 from skimage.draw import disk
 
 from napari_mobilesam.api import load_model
-from napari_mobilesam.batch.blocks import is_empty
-from napari_mobilesam.batch.plane import plane_limits, segment_dask, segment_large
+from napari_mobilesam.bulk.blocks import is_empty
+from napari_mobilesam.bulk.plane import plane_limits, segment_dask, segment_large
 from napari_mobilesam.core.errors import CancelledError, ImageError, SettingsError
 from napari_mobilesam.evaluation.metrics import label_iou, match
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from distributed import Client, LocalCluster
 
-from napari_mobilesam.batch.plane import segment_large
+from napari_mobilesam.bulk.plane import segment_large
 
 from .test_plane import nuclei
 

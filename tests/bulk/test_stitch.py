@@ -3,8 +3,8 @@ import pytest
 from scipy.ndimage import find_objects
 from skimage.draw import disk, ellipse
 
-from napari_mobilesam.batch.blocks import TOLERANCE
-from napari_mobilesam.batch.stitch import join, union
+from napari_mobilesam.bulk.blocks import TOLERANCE
+from napari_mobilesam.bulk.stitch import join, union
 from napari_mobilesam.core.instances import Candidates, paint
 from napari_mobilesam.core.masks import CroppedMask
 from napari_mobilesam.core.overlaps import visible_parts

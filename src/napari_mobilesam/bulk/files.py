@@ -1,0 +1,187 @@
+"""Segment many files, one after the other, and go on after what fails or is cut off."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_mobilesam.api import MobileSAM, load_model
+from napari_mobilesam.bulk.inputs import find_images, refuse_clashes
+from napari_mobilesam.bulk.journal import Journal
+from napari_mobilesam.bulk.plane import LargeInstances, segment_large
+from napari_mobilesam.core.errors import CancelledError, FileFormatError, MobileSAMError
+from napari_mobilesam.core.instances import Instances
+from napari_mobilesam.core.settings import EverythingSettings, Limits
+from napari_mobilesam.io.annotations import FORMATS, write_annotations
+from napari_mobilesam.io.images import read_image
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MARGIN_SHARE = 8
+"""Tiles overlap their neighbours by this part of their side, on every side."""
+
+Progress = Callable[[int, int], None]
+
+
+def batch(
+    images: str | PathLike[str] | Iterable[str | PathLike[str]],
+    output: str | PathLike[str],
+    *,
+    model: str | MobileSAM = "micro",
+    formats: Sequence[str] = ("tiff", "csv"),
+    settings: EverythingSettings | None = None,
+    plane: Sequence[int] | None = None,
+    channels: Sequence[int] | None = None,
+    limits: Limits = "percentile",
+    tile: int | None = None,
+    progress: Progress | None = None,
+    **changes: object,
+) -> pd.DataFrame:
+    """Find every object of many images and write what was found.
+
+    An image that was finished by an earlier run with the same settings is passed over, so a run
+    that was killed goes on by the same call. One that fails is reported in the table, and the
+    others are still done.
+
+    Parameters
+    ----------
+    images : path-like, or several
+        Files, folders and patterns; see :func:`~.inputs.find_images`.
+    output : path-like
+        Folder to write to; made if need be. Results of an earlier run are replaced where the
+        image or a setting has changed.
+    model : str or MobileSAM
+        Name or path of a model, or a loaded one.
+    formats : sequence of str
+        Names in :data:`~napari_mobilesam.io.annotations.FORMATS`.
+    settings : EverythingSettings, optional
+        How objects are found; the model's own if not given.
+    plane, channels, limits
+        How images are read, as for :func:`~napari_mobilesam.io.images.read_image` and
+        :meth:`~napari_mobilesam.api.MobileSAM.embed`.
+    tile : int, optional
+        Side of overlapping tiles to look at, in pixels; see :func:`~.plane.segment_large`.
+    progress : callable, optional
+        Called with (images done, images in all). Raise
+        :class:`~napari_mobilesam.core.errors.CancelledError` from it to stop.
+    **changes
+        Single fields of :class:`EverythingSettings` to change.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row an image: ``image``, ``objects``, ``seconds``, ``skipped`` (it was finished
+        before) and ``error`` (empty if all is well).
+
+    Raises
+    ------
+    FileFormatError
+        If there are no images, two would write the same file, or the folder cannot be made.
+    SettingsError
+        If a parameter is unknown or out of range.
+    """
+    import pandas as pd
+
+    paths = find_images([images] if isinstance(images, str | PathLike) else images)
+    refuse_clashes(paths)
+    folder = _folder(Path(output))
+    sam = model if isinstance(model, MobileSAM) else load_model(model)
+    chosen = (settings or sam.default_settings()).changed(**changes)
+    reading = {"plane": plane, "channels": channels, "limits": limits, "tile": tile}
+    task = reading | {"settings": chosen.model_dump(), "formats": sorted(formats)}
+    journal = Journal(folder, task | fingerprint(sam))
+
+    def finish(path: Path) -> dict[str, object]:
+        entry = journal.finished(path)
+        if entry is not None:
+            return {"objects": entry.objects, "skipped": True}
+        image = read_image(path, plane=plane)
+        found = find_everything(sam, image.pixels, chosen, limits, channels, tile)
+        outputs = output_paths(folder, path, formats)
+        for name, target in outputs.items():
+            write_annotations(
+                target,
+                np.asarray(found.labels),
+                format=name,
+                table=found.table,
+                image_name=path.name,
+                metadata={"model": sam.card.name, "input_size": sam.input_size},
+                pixel_size_um=image.pixel_size_um,
+            )
+        journal.add(path, outputs.values(), len(found))
+        return {"objects": len(found)}
+
+    return pd.DataFrame(_rows(paths, finish, progress))
+
+
+def fingerprint(sam: MobileSAM) -> dict[str, object]:
+    """Name what results depend on of a model: its weights, and how large images are shown to it."""
+    weights = [(file.name, file.sha256, file.size) for file in sam.card.files]
+    return {"model": sam.card.name, "input_size": sam.input_size, "weights": weights}
+
+
+def find_everything(
+    sam: MobileSAM,
+    pixels: np.ndarray,
+    settings: EverythingSettings,
+    limits: Limits,
+    channels: Sequence[int] | None,
+    tile: int | None,
+    progress: Progress | None = None,
+) -> Instances | LargeInstances:
+    """Find every object of a plane, at once or in tiles."""
+    if tile is None:
+        return sam.everything(
+            pixels, settings=settings, limits=limits, channels=channels, progress=progress
+        )
+    return segment_large(
+        pixels,
+        model=sam,
+        tile=tile,
+        margin=tile // MARGIN_SHARE,
+        settings=settings,
+        limits=limits,
+        channels=channels,
+        progress=progress,
+    )
+
+
+def output_paths(folder: Path, image: Path, formats: Sequence[str]) -> dict[str, Path]:
+    """Files to write for an image, by format."""
+    return {name: folder / f"{image.stem}.labels{FORMATS[name].extensions[0]}" for name in formats}
+
+
+def _rows(
+    paths: Sequence[Path],
+    finish: Callable[[Path], dict[str, object]],
+    progress: Progress | None,
+) -> list[dict[str, object]]:
+    report = progress or (lambda _done, _total: None)
+    rows: list[dict[str, object]] = []
+    for number, path in enumerate(paths):
+        report(number, len(paths))
+        start = time.perf_counter()
+        row: dict[str, object] = {"image": str(path), "objects": 0, "skipped": False, "error": ""}
+        try:
+            row |= finish(path)
+        except CancelledError:
+            raise
+        except (MobileSAMError, MemoryError) as error:
+            row["error"] = str(error) or type(error).__name__
+        rows.append(row | {"seconds": time.perf_counter() - start})
+    report(len(paths), len(paths))
+    return rows
+
+
+def _folder(path: Path) -> Path:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileFormatError(f"{path} cannot be made", got=str(error)) from error
+    return path

@@ -1,0 +1,113 @@
+"""What a batch has done, so that a second run goes on where the first was cut off."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import xxhash
+
+from napari_mobilesam.core.errors import FileFormatError
+
+NAME = "mobilesam-batch.jsonl"
+"""File in the output folder, a line an image that was finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An image that was finished.
+
+    Parameters
+    ----------
+    task : str
+        Hash of how it was done.
+    size, modified_ns : int
+        The image file's, to notice another one of the same name.
+    outputs : dict
+        Sizes of the files that were written, by their names.
+    objects : int
+        How many were found.
+    """
+
+    task: str
+    size: int
+    modified_ns: int
+    outputs: dict[str, int]
+    objects: int
+
+
+class Journal:
+    """Remembers finished images in a file beside their results.
+
+    A line is written after the results are whole, and a line that is not whole, as a killed run
+    may leave one, counts for nothing.
+
+    Parameters
+    ----------
+    folder : Path
+        Where results are written.
+    task : mapping
+        Everything that the results depend on but the image; anything json can write as text.
+    """
+
+    def __init__(self, folder: Path, task: Mapping[str, object]) -> None:
+        self._path = folder / NAME
+        self._task = xxhash.xxh3_64_hexdigest(
+            json.dumps(task, sort_keys=True, default=str).encode()
+        )
+        self._entries = _read(self._path)
+
+    def finished(self, image: Path) -> Entry | None:
+        """Tell what is known of an image that needs not be done again."""
+        entry = self._entries.get(_key(image))
+        if entry is None or entry.task != self._task or not image.is_file():
+            return None
+        stat = image.stat()
+        folder = self._path.parent
+        whole = all(
+            (folder / name).is_file() and (folder / name).stat().st_size == size
+            for name, size in entry.outputs.items()
+        )
+        same = (stat.st_size, stat.st_mtime_ns) == (entry.size, entry.modified_ns)
+        return entry if same and whole else None
+
+    def add(self, image: Path, outputs: Iterable[Path], objects: int) -> None:
+        """Remember that an image is finished.
+
+        Raises
+        ------
+        FileFormatError
+            If the journal cannot be written.
+        """
+        stat = image.stat()
+        sizes = {path.name: path.stat().st_size for path in outputs}
+        entry = Entry(self._task, stat.st_size, stat.st_mtime_ns, sizes, objects)
+        self._entries[_key(image)] = entry
+        line = json.dumps({"image": _key(image)} | {n: getattr(entry, n) for n in Entry.__slots__})
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(f"\n{line}\n")  # on a line of its own after one that was cut off
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise FileFormatError(f"{self._path} cannot be written", got=str(error)) from error
+
+
+def _key(image: Path) -> str:
+    return str(image.resolve())
+
+
+def _read(path: Path) -> dict[str, Entry]:
+    entries: dict[str, Entry] = {}
+    if not path.is_file():
+        return entries
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            fields = json.loads(line)
+            image = str(fields.pop("image"))
+            sizes = {Path(name).name: int(size) for name, size in fields.pop("outputs").items()}
+            entries[image] = Entry(outputs=sizes, **fields)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            continue  # cut off in the middle, or not ours
+    return entries

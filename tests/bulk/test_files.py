@@ -1,0 +1,135 @@
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tifffile
+from skimage.draw import disk
+
+from napari_mobilesam.api import load_model
+from napari_mobilesam.bulk.files import batch
+from napari_mobilesam.bulk.inputs import find_images
+from napari_mobilesam.bulk.journal import NAME, Journal
+from napari_mobilesam.core.errors import FileFormatError, SettingsError
+
+COUNT = 6
+
+
+@pytest.fixture(scope="module")
+def sam():
+    return load_model("micro", input_size=128)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(COUNT):
+        image = rng.normal(400, 20, (96, 96))
+        for _ in range(3):
+            image[disk(rng.integers(15, 80, 2), 9, shape=image.shape)] = 2000
+        tifffile.imwrite(folder / f"field_{number}.tif", image.astype(np.uint16))
+    return folder
+
+
+def contents(output):
+    return {path.name: path.read_bytes() for path in output.iterdir() if path.name != NAME}
+
+
+def test_every_image_is_labelled_and_a_second_run_passes_them_over(sam, folder, tmp_path):
+    told = []
+    output = tmp_path / "out"
+    table = batch(folder, output, model=sam, progress=lambda *now: told.append(now))
+    assert table["objects"].between(1, 6).all()
+    assert not table["skipped"].any()
+    assert told == [(n, COUNT) for n in range(COUNT + 1)]
+    written = contents(output)
+    assert len(written) == 2 * COUNT
+
+    again = batch(folder, output, model=sam)
+    assert again["skipped"].all()
+    assert again["objects"].tolist() == table["objects"].tolist()
+    assert contents(output) == written
+
+
+def test_what_has_changed_is_done_again(sam, folder, tmp_path):
+    output = tmp_path / "out"
+    batch(folder, output, model=sam, formats=["tiff"])
+    tifffile.imwrite(folder / "field_1.tif", np.zeros((50, 60), np.uint8))
+    (output / "field_2.labels.tif").write_bytes(b"cut off")
+    again = batch(folder, output, model=sam, formats=["tiff"])
+    assert again["skipped"].tolist() == [True, False, False, True, True, True]
+    assert tifffile.imread(output / "field_1.labels.tif").shape == (50, 60)
+    assert tifffile.imread(output / "field_2.labels.tif").shape == (96, 96)
+    other = batch(folder, output, model=sam, formats=["tiff"], min_area=20)
+    assert not other["skipped"].any()
+
+
+def test_one_that_fails_is_named_and_the_others_are_done(sam, folder, tmp_path):
+    (folder / "field_3.tif").write_bytes(b"no tiff")
+    table = batch(folder, tmp_path / "out", model=sam)
+    failed = table[table["error"] != ""]
+    assert failed.index.tolist() == [3]
+    assert "cannot be read" in failed["error"].iloc[0]
+    assert (tmp_path / "out" / "field_4.labels.tif").exists()
+    assert not (tmp_path / "out" / "field_3.labels.tif").exists()
+
+
+KILLED = """
+import sys
+from napari_mobilesam.bulk.files import batch
+from napari_mobilesam.api import load_model
+batch(sys.argv[1], sys.argv[2], model=load_model("micro", input_size=128))
+"""
+
+
+def test_a_killed_run_ends_with_what_an_uninterrupted_one_gives(sam, folder, tmp_path):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    batch(folder, whole, model=sam)
+    run = subprocess.Popen([sys.executable, "-c", KILLED, str(folder), str(cut)])
+    while run.poll() is None and not (cut / NAME).exists():
+        time.sleep(0.002)
+    run.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+    run.wait()
+    table = batch(folder, cut, model=sam)
+    assert 1 <= table["skipped"].sum() < COUNT
+    assert contents(cut) == contents(whole)
+
+
+def test_a_journal_survives_half_a_line(folder):
+    first, second, third = (folder / f"field_{number}.tif" for number in range(3))
+    Journal(folder, {"a": 1}).add(first, [first], 3)
+    with (folder / NAME).open("a") as file:
+        file.write('[1]\n{"image": 3}\n{"image": "x", "task"')
+    Journal(folder, {"a": 1}).add(second, [second], 4)
+    journal = Journal(folder, {"a": 1})
+    assert journal.finished(first).objects == 3
+    assert journal.finished(second).objects == 4
+    assert journal.finished(third) is None
+    assert Journal(folder, {"a": 2}).finished(first) is None
+
+
+def test_files_folders_and_patterns_are_found_once(folder):
+    (folder / "notes.txt").touch()
+    (folder / ".hidden.tif").touch()
+    first = folder / "field_0.tif"
+    found = find_images([first, folder, str(folder / "*_[01].tif"), folder / "missing.tif"])
+    assert [path.name for path in found] == [
+        *(f"field_{number}.tif" for number in range(COUNT)),
+        "missing.tif",
+    ]
+    with pytest.raises(FileFormatError, match="no images"):
+        find_images([str(folder / "*.png")])
+
+
+def test_clashes_and_settings_are_refused_first(sam, folder, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    tifffile.imwrite(other / "field_0.tif", np.zeros((9, 9), np.uint8))
+    with pytest.raises(FileFormatError, match="one name"):
+        batch([folder, other], tmp_path / "out", model=sam)
+    with pytest.raises(SettingsError):
+        batch(folder, tmp_path / "out", model=sam, confidence=7)
