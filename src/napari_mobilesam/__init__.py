@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from napari_mobilesam.core.masks import MaskBatch
     from napari_mobilesam.core.prompts import Prompts
     from napari_mobilesam.core.settings import EverythingSettings
+    from napari_mobilesam.evaluation.evaluate import Evaluation, evaluate
     from napari_mobilesam.inference.encode import ImageEmbedding
     from napari_mobilesam.scripting import open_session, replay_session
     from napari_mobilesam.session.session import Session
@@ -40,6 +41,7 @@ __all__ = [
     "CancelledError",
     "CheckpointError",
     "DownloadError",
+    "Evaluation",
     "EverythingSettings",
     "FileFormatError",
     "HashMismatchError",
@@ -57,6 +59,7 @@ __all__ = [
     "UnknownModelError",
     "__version__",
     "batch",
+    "evaluate",
     "load_model",
     "open_session",
     "replay_session",
@@ -65,6 +68,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Evaluation": "evaluation.evaluate",
     "EverythingSettings": "core.settings",
     "ImageEmbedding": "inference.encode",
     "Instances": "core.instances",
@@ -74,6 +78,7 @@ _HOME = {
     "Prompts": "core.prompts",
     "Session": "session.session",
     "batch": "bulk.files",
+    "evaluate": "evaluation.evaluate",
     "load_model": "api",
     "open_session": "scripting",
     "replay_session": "scripting",

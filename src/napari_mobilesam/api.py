@@ -103,6 +103,11 @@ class MobileSAM:
     def __repr__(self) -> str:
         return f"MobileSAM({self.card.name!r}, input_size={self.input_size})"
 
+    @property
+    def engine(self) -> Engine:
+        """What runs encoder and decoder."""
+        return self._engine
+
     @cached_property
     def _detector(self) -> Detector:
         scale = self.card.detector_file.box_scale

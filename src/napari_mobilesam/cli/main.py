@@ -13,6 +13,7 @@ from napari_mobilesam.cli import models, train
 from napari_mobilesam.cli.console import note, out, show_error
 from napari_mobilesam.cli.demo import demo
 from napari_mobilesam.cli.distill import distill
+from napari_mobilesam.cli.evaluate import evaluate
 from napari_mobilesam.cli.segment import segment
 from napari_mobilesam.core.errors import (
     MobileSAMError,
@@ -49,6 +50,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(segment)
 app.command()(distill)
+app.command()(evaluate)
 app.add_typer(train.app, name="train")
 app.add_typer(models.app, name="models")
 

@@ -40,6 +40,10 @@ class Proposals:
     def __len__(self) -> int:
         return len(self.confidence)
 
+    def first(self, count: int) -> "Proposals":
+        """Keep the most confident."""
+        return Proposals(self.boxes_yxyx[:count], self.confidence[:count])
+
     def within(self, region: Window) -> "Proposals":
         """Keep the boxes whose centre lies in a half-open window (y0, x0, y1, x1)."""
         centre = self.boxes_yxyx.reshape(-1, 2, 2).mean(axis=1)
