@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_mobilesam.core.errors import ImageError, PromptError, SettingsError
 from napari_mobilesam.core.instances import Candidates, Instances, resolve
 from napari_mobilesam.core.masks import MaskBatch, Window
+from napari_mobilesam.core.overlaps import visible_parts
 from napari_mobilesam.core.planes import select_channels, to_rgb8
 from napari_mobilesam.core.prompts import Prompts, check_boxes
 from napari_mobilesam.core.settings import DetectorSettings, EverythingSettings, Limits
@@ -24,6 +25,7 @@ from napari_mobilesam.inference.encode import ImageEmbedding, embed_plane
 from napari_mobilesam.inference.engine import Engine, choose_device
 from napari_mobilesam.inference.engines import EngineName, choose_engine
 from napari_mobilesam.inference.everything import Progress, decode_grid, decode_proposals
+from napari_mobilesam.inference.top_up import more_proposals
 from napari_mobilesam.zoo.card import ModelCard
 from napari_mobilesam.zoo.catalog import get_card
 from napari_mobilesam.zoo.checkpoints import load_detector, load_sam
@@ -333,7 +335,14 @@ class MobileSAM:
         proposals = self.propose(rgb, settings)
         if region is not None:
             proposals = proposals.within(region)
-        return decode_proposals(self._engine, embedding, proposals, progress)
+        found = decode_proposals(self._engine, embedding, proposals, progress)
+        if not settings.top_up:
+            return found
+        kept, _ = visible_parts(found, settings)
+        more = more_proposals(self._engine, embedding, rgb, found.take(kept.tolist()).masks)
+        if region is not None:
+            more = more.within(region)
+        return found.joined(decode_proposals(self._engine, embedding, more, progress))
 
     def decode_boxes(
         self,

@@ -49,6 +49,8 @@ def saved(micro, stack, tmp_path_factory):
     session.set_prompts([MaskPrompt(mask_of(session, 40))])
     session.accept(target="replace")
     session.go_to((0,))
+    session.everything(min_area=10, confidence=0.9, top_up=True)
+    session.accept_everything()
     found = session.everything(min_area=10)
     boxes = np.concatenate([found.candidates.proposals_yxyx[1:], [[10.0, 130, 50, 170]]])
     session.apply(run(session.prepare_redecode(boxes)))

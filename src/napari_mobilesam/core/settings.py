@@ -107,3 +107,8 @@ class EverythingSettings(DetectorSettings, GridSettings, FilterSettings):
     sampler: Sampler = Field(
         "objects", title="Sampler", description="Detector boxes, or SAM's grid of points."
     )
+    top_up: bool = Field(
+        False,
+        title="Look again",
+        description="Set points where the detector found nothing though something stands out.",
+    )

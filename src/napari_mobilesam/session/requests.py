@@ -199,12 +199,11 @@ class FindEverything:
         pool = self.model.find_candidates(
             rgb, self.embedding, self.settings, region=self.region, progress=progress
         )
-        boxes = Proposals(pool.proposals_yxyx, pool.confidence)
-        batch = None if self.settings.sampler == "grid" else boxes
+        batches = (None,) if self.settings.sampler == "grid" else _batches(pool)
         kept = tuple(range(len(pool)))
         intensity = self.source.plane(self.ticket.key)
         instances = resolve(pool, self.settings, intensity)
-        return Found(self.ticket, instances, pool, (batch,), kept, self.settings, self.region)
+        return Found(self.ticket, instances, pool, batches, kept, self.settings, self.region)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -301,6 +300,16 @@ def refiltered(found: Found, source: PlaneSource) -> Found:
     intensity = source.plane(found.ticket.key)
     instances = resolve(found.pool.take(found.kept), found.settings, intensity)
     return replace(found, instances=instances)
+
+
+def _batches(pool: Candidates) -> tuple[Proposals, ...]:
+    """Boxes as they were decoded together: the detector's, then those of a second look."""
+    boxes = Proposals(pool.proposals_yxyx, pool.confidence)
+    first = int(np.count_nonzero(pool.confidence > 0))
+    if first == len(boxes):
+        return (boxes,)
+    second = Proposals(boxes.boxes_yxyx[first:], boxes.confidence[first:])
+    return (boxes.first(first), second)
 
 
 def _covers_pixels(box_yxyx: NDArray[np.float64], plane_shape: tuple[int, int]) -> bool:

@@ -21,7 +21,7 @@ from napari_mobilesam.plugin.widgets.parts import (
 
 SAMPLER = ("sampler",)
 FINDING = {
-    "objects": ("confidence", "nms_iou", "image_size", "max_objects"),
+    "objects": ("confidence", "nms_iou", "image_size", "max_objects", "top_up"),
     "grid": ("points_per_side", "grid_min_score", "grid_min_stability", "grid_nms_iou"),
 }
 FILTERS = ("min_score", "min_stability", "min_area", "max_area", "max_overlap")
