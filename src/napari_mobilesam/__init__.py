@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from napari_mobilesam.core.prompts import Prompts
     from napari_mobilesam.core.settings import EverythingSettings
     from napari_mobilesam.evaluation.evaluate import Evaluation, evaluate
+    from napari_mobilesam.inference.cache import EmbeddingCache
     from napari_mobilesam.inference.encode import ImageEmbedding
     from napari_mobilesam.scripting import open_session, replay_session
     from napari_mobilesam.session.session import Session
@@ -41,6 +42,7 @@ __all__ = [
     "CancelledError",
     "CheckpointError",
     "DownloadError",
+    "EmbeddingCache",
     "Evaluation",
     "EverythingSettings",
     "FileFormatError",
@@ -68,6 +70,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "EmbeddingCache": "inference.cache",
     "Evaluation": "evaluation.evaluate",
     "EverythingSettings": "core.settings",
     "ImageEmbedding": "inference.encode",

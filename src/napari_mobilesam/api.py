@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,13 +23,17 @@ from napari_mobilesam.inference.decode import (
 )
 from napari_mobilesam.inference.detect import Detector, Proposals
 from napari_mobilesam.inference.encode import ImageEmbedding, embed_plane
-from napari_mobilesam.inference.engine import Engine, choose_device
+from napari_mobilesam.inference.engine import Engine, choose_device, choose_precision
 from napari_mobilesam.inference.engines import EngineName, choose_engine
 from napari_mobilesam.inference.everything import Progress, decode_grid, decode_proposals
 from napari_mobilesam.inference.top_up import more_proposals
 from napari_mobilesam.zoo.card import ModelCard
 from napari_mobilesam.zoo.catalog import get_card
 from napari_mobilesam.zoo.checkpoints import load_detector, load_sam
+from napari_mobilesam.zoo.download import content_hash, embeddings_dir
+
+if TYPE_CHECKING:  # zarr takes as long to import as a small plane to embed
+    from napari_mobilesam.inference.cache import EmbeddingCache
 
 MIN_INPUT_SIZE, MAX_INPUT_SIZE, INPUT_SIZE_STEP = 64, 1024, 64
 
@@ -41,6 +46,7 @@ def load_model(
     detector: str | PathLike[str] | None = None,
     engine: EngineName = "torch",
     precision: str = "auto",
+    cache: "bool | str | PathLike[str] | EmbeddingCache" = False,
 ) -> "MobileSAM":
     """Load a model by its zoo name or from a checkpoint file.
 
@@ -63,6 +69,10 @@ def load_model(
     precision : "auto", "float32", "bfloat16" or "float16"
         What encoder and decoder compute in. "auto" is float16 on a GPU, bfloat16 on a CPU that
         has instructions for it, and float32 elsewhere.
+    cache : bool, path-like or EmbeddingCache
+        Keep embeddings on disk and read them where they are needed again: True for 10 GB in the
+        user's cache folder, or another folder. All embeddings are then rounded to float16, so
+        that the first run and later ones are equal.
 
     Raises
     ------
@@ -85,7 +95,22 @@ def load_model(
             remedy="Leave input_size=None for the size that suits the model.",
         )
     build = choose_engine(engine, choose_device(device), precision)
-    return MobileSAM(card, build(load_sam(card)), size, device=device)
+    loaded = build(load_sam(card))
+    if cache is False:
+        return MobileSAM(card, loaded, size, device=device)
+    from napari_mobilesam.inference.cache import CachedEngine, EmbeddingCache
+
+    if not isinstance(cache, EmbeddingCache):
+        cache = EmbeddingCache(embeddings_dir() if cache is True else Path(cache))
+    computed_in = choose_precision(precision, choose_device(device))
+    caching = CachedEngine(loaded, cache, _embedding_origin(card, str(computed_in)))
+    return MobileSAM(card, caching, size, device=device, rounded=True)
+
+
+def _embedding_origin(card: ModelCard, precision: str) -> str:
+    """Name all that an embedding depends on, but for the image and the input size."""
+    weights = (content_hash(file) for file in card.sam_files if file.role != "decoder")
+    return " ".join((card.architecture, card.normalization, precision, *weights))
 
 
 class MobileSAM:
@@ -93,12 +118,22 @@ class MobileSAM:
 
     Made by :func:`load_model`. It holds no image: what was embedded is the
     :class:`ImageEmbedding` that :meth:`embed` returns, so one model serves any number of images
-    and threads.
+    and threads. ``rounded`` says whether its embeddings are rounded to float16, as a cache
+    keeps them.
     """
 
-    def __init__(self, card: ModelCard, engine: Engine, input_size: int, *, device: str) -> None:
+    def __init__(
+        self,
+        card: ModelCard,
+        engine: Engine,
+        input_size: int,
+        *,
+        device: str,
+        rounded: bool = False,
+    ) -> None:
         self.card = card
         self.input_size = input_size
+        self.rounded = rounded
         self._engine = engine
         self._device = device
 

@@ -127,6 +127,7 @@ class ConditionsPart(Part):
     weights: list[tuple[str, str | None]]
     limits: Limits
     gamma: float
+    rounded: bool = False
 
 
 class AcceptedPart(Part):
@@ -179,6 +180,7 @@ def pack_conditions(conditions: Conditions) -> ConditionsPart:
         weights=list(conditions.weights),
         limits=conditions.limits,
         gamma=conditions.gamma,
+        rounded=conditions.rounded,
     )
 
 

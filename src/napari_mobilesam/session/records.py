@@ -54,6 +54,8 @@ class Conditions:
         Files of its weights, and their hashes.
     limits, gamma
         As for :class:`~napari_mobilesam.session.planes.PlaneSource`.
+    rounded : bool
+        Whether embeddings were rounded to float16, as a cache keeps them.
     """
 
     model: str
@@ -61,6 +63,7 @@ class Conditions:
     weights: tuple[tuple[str, str | None], ...]
     limits: Limits
     gamma: float
+    rounded: bool
 
     @classmethod
     def of(cls, model: MobileSAM, source: PlaneSource) -> "Conditions":
@@ -69,7 +72,8 @@ class Conditions:
         if not isinstance(limits, str):
             limits = float(limits[0]), float(limits[1])
         gamma = float(source.gamma)
-        return cls(model.card.name, model.input_size, hashes_of(model), limits, gamma)
+        weights = hashes_of(model)
+        return cls(model.card.name, model.input_size, weights, limits, gamma, model.rounded)
 
 
 def hashes_of(model: MobileSAM) -> tuple[tuple[str, str | None], ...]:

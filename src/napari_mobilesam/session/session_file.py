@@ -101,7 +101,7 @@ def replay(
         If the file cannot be read, or belongs to another image or to other weights.
     """
     content = _read(Path(path))
-    models: dict[tuple[str, int], MobileSAM] = {}
+    models: dict[tuple[str, int, bool], MobileSAM] = {}
     stages = [
         (model or _load(conditions, models, Path(path)), _source(conditions, content, image))
         for conditions in content.conditions
@@ -132,14 +132,15 @@ def read_prompts(path: str | PathLike[str]) -> list[tuple[PlaneKey, tuple[DrawnP
 
 
 def _load(
-    conditions: ConditionsPart, loaded: dict[tuple[str, int], MobileSAM], path: Path
+    conditions: ConditionsPart, loaded: dict[tuple[str, int, bool], MobileSAM], path: Path
 ) -> MobileSAM:
     """Load the model that something was accepted with, once."""
-    name = conditions.model, conditions.input_size
-    if name not in loaded:
-        loaded[name] = load_model(conditions.model, input_size=conditions.input_size)
-    _check_weights(conditions, loaded[name], path)
-    return loaded[name]
+    name, size, rounded = conditions.model, conditions.input_size, conditions.rounded
+    if (name, size, rounded) not in loaded:
+        loaded[name, size, rounded] = load_model(name, input_size=size, cache=rounded)
+    model = loaded[name, size, rounded]
+    _check_weights(conditions, model, path)
+    return model
 
 
 def _source(conditions: ConditionsPart, content: Document, image: ArrayLike) -> ArraySource:

@@ -59,6 +59,11 @@ def cache_dir() -> Path:
     return Path(moved).expanduser() if moved else Path(pooch.os_cache("napari-mobilesam"))
 
 
+def embeddings_dir() -> Path:
+    """Folder of embeddings that are kept, beside the weights."""
+    return cache_dir() / "embeddings"
+
+
 def cached_path(file: WeightFile) -> Path:
     """Where a file lies, or will lie once it is there.
 
@@ -127,6 +132,12 @@ def check(file: WeightFile, path: Path) -> FetchedFile:
         return FetchedFile(path, "pin")
     _write_pin(file, f"sha256:{pooch.file_hash(str(path))}")
     return FetchedFile(path, "pin", newly_pinned=True)
+
+
+def content_hash(file: WeightFile) -> str:
+    """Hash of a file that is on this machine: that on its card, or else computed."""
+    known = _card_hash(file)
+    return known or f"xxh128:{pooch.file_hash(str(cached_path(file)), alg='xxh128')}"
 
 
 @contextmanager
