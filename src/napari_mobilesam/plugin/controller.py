@@ -236,8 +236,8 @@ class Controller:
             then()
 
     def _load_model(self, then: Callable[[], None]) -> None:
-        name, device = self.preferences.model, self.preferences.device
-        self.said.emit(f"Loading {name} ...")
+        work = LoadModel.of(self.preferences)
+        self.said.emit(f"Loading {work.name} ...")
 
         def loaded(model: MobileSAM) -> None:
             self.model = model
@@ -246,7 +246,7 @@ class Controller:
             self.finished.emit("model")
             then()
 
-        self._run("model", LoadModel(name, device), loaded, self.live_jobs)
+        self._run("model", work, loaded, self.live_jobs)
 
     def _embed_plane(self, here: Here, then: Callable[[], None] | None) -> None:
         started, where = perf_counter(), f"{here.image.name} {_position(here.plane)}".strip()
@@ -301,7 +301,7 @@ class Controller:
         if now == before:
             return
         save_preferences(now)
-        if (before.model, before.device) != (now.model, now.device):
+        if LoadModel.of(before) != LoadModel.of(now):
             self.model = None
             self.embedding_changed.emit()
         if before.appearance != now.appearance:

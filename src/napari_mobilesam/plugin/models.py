@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from napari_mobilesam.core.errors import DownloadError
 from napari_mobilesam.core.imports import load_torch_libraries, without_triton, yielding
 from napari_mobilesam.zoo.catalog import get_card, list_cards
-from napari_mobilesam.zoo.download import cached_path, fetch
+from napari_mobilesam.zoo.download import cached_path, embeddings_dir, fetch
 
 if TYPE_CHECKING:
     from napari_mobilesam.api import MobileSAM
+    from napari_mobilesam.inference.cache import EmbeddingCache
+    from napari_mobilesam.plugin.preferences import Preferences
     from napari_mobilesam.zoo.card import ModelCard, WeightFile
 
 
@@ -57,10 +59,24 @@ def _is_here(file: WeightFile) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class LoadModel:
-    """The work of loading a model, with its download if there is one."""
+    """The work of loading a model, with its download if there is one.
+
+    Parameters
+    ----------
+    name, device : str
+        What :func:`~napari_mobilesam.api.load_model` takes.
+    cache_gigabytes : int
+        Size of the cache of embeddings; 0 for none.
+    """
 
     name: str
     device: str
+    cache_gigabytes: int
+
+    @classmethod
+    def of(cls, preferences: Preferences) -> LoadModel:
+        """Find the work that preferences ask for."""
+        return cls(preferences.model, preferences.device, preferences.cache_gigabytes)
 
     def run(self, progress: Callable[[int, int], None]) -> MobileSAM:
         """Fetch what is missing, then build the networks; ``progress`` is told bytes."""
@@ -70,4 +86,11 @@ class LoadModel:
         with yielding(), without_triton():
             from napari_mobilesam.api import load_model
 
-            return load_model(self.name, device=self.device)
+            return load_model(self.name, device=self.device, cache=self._cache())
+
+    def _cache(self) -> EmbeddingCache | Literal[False]:
+        if not self.cache_gigabytes:
+            return False
+        from napari_mobilesam.inference.cache import EmbeddingCache
+
+        return EmbeddingCache(embeddings_dir(), self.cache_gigabytes * 10**9)

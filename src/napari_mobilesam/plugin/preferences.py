@@ -42,6 +42,14 @@ class Preferences(Settings):
         title="Neighbours in advance",
         description="Planes on either side that are embedded in advance, with the above.",
     )
+    cache_gigabytes: int = Field(
+        10,
+        ge=0,
+        le=10_000,
+        title="Embeddings kept (GB)",
+        description="Disk space for embeddings, so that a plane seen before is ready at once; "
+        "0 keeps none.",
+    )
     mode: Mode = Field(
         "one",
         title="Prompts describe",

@@ -29,7 +29,7 @@ from napari_mobilesam.plugin.widgets.parts import (
 
 LIVE = ("live", "hover", "keep_prompts")
 WRITING = ("target", "taken")
-MORE = ("device", "appearance", "objects", "auto_embed", "neighbours")
+MORE = ("device", "appearance", "objects", "auto_embed", "neighbours", "cache_gigabytes")
 FROM_FILE = "checkpoint file ..."
 CHECKPOINTS = "Checkpoints (*.pt *.pth *.safetensors)"
 SESSIONS = "MobileSAM session (*.mobilesam.json)"
