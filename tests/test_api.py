@@ -329,3 +329,29 @@ def test_a_detector_of_ones_own_takes_the_place_of_the_models(tmp_path, micro):
     assert (left <= narrower[:, 1]).all()
     with pytest.raises(UnknownModelError, match="no such detector"):
         mobilesam.load_model("micro", detector=tmp_path / "nowhere.safetensors")
+
+
+def test_a_cache_tells_precisions_apart_and_rounds_alike(tmp_path, fresh_cache):
+    image = IMAGE[:200, :256]
+    options = {"device": "cpu", "input_size": 256, "precision": "float32"}
+    plain = mobilesam.load_model(**options)
+    assert not plain.rounded
+    first = mobilesam.load_model(**options, cache=tmp_path)
+    assert first.rounded
+    computed = first.embed(image).features
+    np.testing.assert_array_equal(
+        computed, plain.embed(image).features.astype(np.float16).astype(np.float32)
+    )
+    (entry,) = mobilesam.EmbeddingCache(tmp_path).entries()
+    again = mobilesam.load_model(**options, cache=str(tmp_path))
+    np.testing.assert_array_equal(again.embed(image).features, computed)
+    options["precision"] = "bfloat16"
+    mobilesam.load_model(**options, cache=mobilesam.EmbeddingCache(tmp_path)).embed(image)
+    assert len(mobilesam.EmbeddingCache(tmp_path).entries()) == 2
+    assert entry.path.exists()
+    assert list(fresh_cache.iterdir()) == []
+
+
+def test_the_usual_cache_is_beside_the_weights(fresh_cache):
+    mobilesam.load_model(device="cpu", input_size=256, cache=True).embed(IMAGE[:64, :64])
+    assert len(mobilesam.EmbeddingCache(fresh_cache / "embeddings").entries()) == 1

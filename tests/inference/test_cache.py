@@ -121,6 +121,11 @@ def test_an_entry_is_zarr_v3_in_half_precision(entry, features):
     assert sorted(path.name for path in entry.iterdir()) == [CHUNK_NAME, METADATA_NAME]
 
 
+def test_an_embedding_of_zeros_is_kept(cache):
+    cache.put(KEY, np.zeros(SHAPE, np.float16))
+    assert not cache.get(KEY, SHAPE).any()
+
+
 @pytest.mark.parametrize("name", [METADATA_NAME, CHUNK_NAME])
 @pytest.mark.parametrize("where", [0, 0.3, 0.5, 0.9])
 def test_a_flipped_byte_is_never_trusted(cache, entry, features, name, where):

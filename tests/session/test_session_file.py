@@ -207,3 +207,15 @@ def test_a_session_without_a_viewer(stack, micro):
     session.add_box((13, 13, 47, 47))
     assert session.accept() == (1,)
     assert session.labels.array[30, 30] == 1
+
+
+def test_what_was_made_with_a_cache_is_replayed_with_rounded_embeddings(stack, tmp_path):
+    cached = mobilesam.load_model("micro", device="cpu", input_size=256, cache=tmp_path / "cache")
+    session = Session(cached, ArraySource(stack[0]), ArrayLabels(stack[0].shape))
+    session.embed()
+    session.add_points([(30, 30)])
+    session.accept()
+    path = tmp_path / "a.mobilesam.json"
+    session.save(path)
+    assert json.loads(path.read_text())["conditions"][0]["rounded"]
+    np.testing.assert_array_equal(mobilesam.replay_session(path, stack[0]), session.labels.array)

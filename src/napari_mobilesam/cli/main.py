@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 import napari_mobilesam
-from napari_mobilesam.cli import models, train
+from napari_mobilesam.cli import cache, models, train
 from napari_mobilesam.cli.console import note, out, show_error
 from napari_mobilesam.cli.demo import demo
 from napari_mobilesam.cli.distill import distill
@@ -53,6 +53,7 @@ app.command()(distill)
 app.command()(evaluate)
 app.add_typer(train.app, name="train")
 app.add_typer(models.app, name="models")
+app.add_typer(cache.app, name="cache")
 
 
 def _show_version(wanted: bool) -> None:

@@ -3,7 +3,7 @@
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.markup import escape
@@ -30,10 +30,12 @@ from napari_mobilesam.core.settings import (
     Settings,
 )
 from napari_mobilesam.zoo.catalog import get_card
+from napari_mobilesam.zoo.download import embeddings_dir
 
 if TYPE_CHECKING:  # torch stays out of the command's help
     from napari_mobilesam.api import MobileSAM
     from napari_mobilesam.cli.labelling import Task
+    from napari_mobilesam.inference.cache import EmbeddingCache
 
 PROMPTS, READING, WRITING = "What to find", "How images are read", "What is written"
 SETTINGS: dict[type[Settings], str] = {
@@ -85,6 +87,14 @@ def segment(
             show_default=False,
         ),
     ] = None,
+    cache_gigabytes: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Disk space for embeddings, so that other prompts or settings on the same images "
+            "need no encoder; 0 keeps none. See `cache`.",
+        ),
+    ] = 0,
     everything: Annotated[
         bool,
         typer.Option(
@@ -217,7 +227,13 @@ def segment(
         tile=tile,
     )
     with err.status("Loading the model"):
-        sam = load_model(model, device=device, input_size=input_size, detector=detector)
+        sam = load_model(
+            model,
+            device=device,
+            input_size=input_size,
+            detector=detector,
+            cache=_cache(cache_gigabytes),
+        )
     _label_all(sam, task, images, debug=ctx.find_root().params["debug"])
 
 
@@ -252,6 +268,14 @@ def _label_all(sam: "MobileSAM", task: "Task", images: list[Path], *, debug: boo
     if failed:
         note(f"{failed} of {len(images)} images failed.")
         raise typer.Exit(1)
+
+
+def _cache(gigabytes: int) -> "EmbeddingCache | Literal[False]":
+    if not gigabytes:
+        return False
+    from napari_mobilesam.inference.cache import EmbeddingCache
+
+    return EmbeddingCache(embeddings_dir(), gigabytes * 10**9)
 
 
 def _choose_prompts(

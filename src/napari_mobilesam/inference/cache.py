@@ -277,6 +277,7 @@ def _layout(shape: Sequence[int]) -> dict[str, Any]:
         "dtype": "float16",
         "compressors": None,
         "chunk_key_encoding": {"name": "default", "separator": "."},
+        "config": {"write_empty_chunks": True},  # else zarr leaves out a chunk of zeros
         "zarr_format": 3,
     }
 
