@@ -33,7 +33,7 @@ from napari_mobilesam.zoo.checkpoints import load_detector, load_sam
 from napari_mobilesam.zoo.download import content_hash, embeddings_dir
 
 if TYPE_CHECKING:  # zarr takes as long to import as a small plane to embed
-    from napari_mobilesam.inference.cache import EmbeddingCache
+    from napari_mobilesam.inference.cache import CachedEmbeddings, EmbeddingCache
 
 MIN_INPUT_SIZE, MAX_INPUT_SIZE, INPUT_SIZE_STEP = 64, 1024, 64
 
@@ -95,22 +95,23 @@ def load_model(
             remedy="Leave input_size=None for the size that suits the model.",
         )
     build = choose_engine(engine, choose_device(device), precision)
-    loaded = build(load_sam(card))
+    cached = _open_cache(cache, card, str(choose_precision(precision, choose_device(device))))
+    return MobileSAM(card, build(load_sam(card)), size, device=device, cached=cached)
+
+
+def _open_cache(
+    cache: "bool | str | PathLike[str] | EmbeddingCache", card: ModelCard, precision: str
+) -> "CachedEmbeddings | None":
+    """Find the embeddings of a model by all that they depend on besides image and input size."""
     if cache is False:
-        return MobileSAM(card, loaded, size, device=device)
-    from napari_mobilesam.inference.cache import CachedEngine, EmbeddingCache
+        return None
+    from napari_mobilesam.inference.cache import CachedEmbeddings, EmbeddingCache
 
     if not isinstance(cache, EmbeddingCache):
         cache = EmbeddingCache(embeddings_dir() if cache is True else Path(cache))
-    computed_in = choose_precision(precision, choose_device(device))
-    caching = CachedEngine(loaded, cache, _embedding_origin(card, str(computed_in)))
-    return MobileSAM(card, caching, size, device=device, rounded=True)
-
-
-def _embedding_origin(card: ModelCard, precision: str) -> str:
-    """Name all that an embedding depends on, but for the image and the input size."""
     weights = (content_hash(file) for file in card.sam_files if file.role != "decoder")
-    return " ".join((card.architecture, card.normalization, precision, *weights))
+    model_key = " ".join((card.architecture, card.normalization, precision, *weights))
+    return CachedEmbeddings(cache, model_key)
 
 
 class MobileSAM:
@@ -118,8 +119,7 @@ class MobileSAM:
 
     Made by :func:`load_model`. It holds no image: what was embedded is the
     :class:`ImageEmbedding` that :meth:`embed` returns, so one model serves any number of images
-    and threads. ``rounded`` says whether its embeddings are rounded to float16, as a cache
-    keeps them.
+    and threads.
     """
 
     def __init__(
@@ -129,13 +129,13 @@ class MobileSAM:
         input_size: int,
         *,
         device: str,
-        rounded: bool = False,
+        cached: "CachedEmbeddings | None" = None,
     ) -> None:
         self.card = card
         self.input_size = input_size
-        self.rounded = rounded
         self._engine = engine
         self._device = device
+        self._cached = cached
 
     def __repr__(self) -> str:
         return f"MobileSAM({self.card.name!r}, input_size={self.input_size})"
@@ -149,6 +149,11 @@ class MobileSAM:
     def _detector(self) -> Detector:
         scale = self.card.detector_file.box_scale
         return Detector(load_detector(self.card), choose_device(self._device), scale)
+
+    @property
+    def rounded(self) -> bool:
+        """Whether embeddings are rounded to float16, as a cache keeps them."""
+        return self._cached is not None
 
     def embed(
         self,
@@ -182,6 +187,7 @@ class MobileSAM:
             input_size=self.input_size,
             limits=limits,
             channels=channels,
+            cached=self._cached,
         )
 
     def predict(

@@ -11,14 +11,17 @@ import warnings
 import numpy as np
 import pytest
 
+from napari_mobilesam.core.geometry import InputFrame
 from napari_mobilesam.inference.cache import (
     ABANDONED_S,
     CHUNK_NAME,
     METADATA_NAME,
-    CachedEngine,
+    CachedEmbeddings,
     EmbeddingCache,
     embedding_key,
 )
+from napari_mobilesam.inference.encode import embed_plane
+from napari_mobilesam.inference.engine import PromptArrays
 
 SIZE = 256
 SHAPE = (256, 16, 16)
@@ -65,35 +68,54 @@ def plane(seed):
     return np.random.default_rng(seed).integers(0, 255, (200, 256, 3), dtype=np.uint8)
 
 
+def embed(network, cache, seed):
+    return embed_plane(
+        network,
+        plane(seed),
+        model="micro",
+        input_size=SIZE,
+        limits="dtype",
+        cached=None if cache is None else CachedEmbeddings(cache, "micro"),
+    )
+
+
 def test_the_second_embedding_of_a_stack_asks_no_network(network, cache):
-    engine = CachedEngine(network, cache, "micro")
-    first = [engine.encode(plane(z), SIZE) for z in range(5)]
+    first = [embed(network, cache, z).features for z in range(5)]
     assert network.calls == 5
-    second = [engine.encode(plane(z), SIZE) for z in range(5)]
+    second = [embed(network, cache, z).features for z in range(5)]
     assert network.calls == 5
     np.testing.assert_array_equal(second, first)
     assert second[0].dtype == np.float32
-    np.testing.assert_allclose(second[0], network.encode(plane(0), SIZE), atol=1e-3)
+    np.testing.assert_allclose(second[0], embed(network, None, 0).features, atol=1e-3)
 
 
 def test_a_stack_that_was_begun_is_finished(network, cache):
-    engine = CachedEngine(network, cache, "micro")
     for n_planes in (2, 4):
         for z in range(n_planes):
-            engine.encode(plane(z), SIZE)
+            embed(network, cache, z)
     assert network.calls == 4
 
 
-def test_masks_are_those_of_the_network(micro, network, cache):
-    from napari_mobilesam.inference.engine import PromptArrays
-
-    engine = CachedEngine(network, cache, "micro")
+def test_masks_are_those_of_the_network(network, cache):
     boxes = PromptArrays(boxes_xyxy=np.array([[20, 30, 150, 180]], np.float32))
-    exact = network.encode(plane(0), SIZE)
-    expected, _ = network.decode(exact, boxes, multimask=False, input_size=SIZE)
-    found, _ = engine.decode(engine.encode(plane(0), SIZE), boxes, multimask=False, input_size=SIZE)
-    assert engine.chunk_size == micro._engine.chunk_size
-    assert np.mean((found > 0) == (expected > 0)) > 0.99
+    exact, rounded = (
+        network.decode(embed(network, place, 0).features, boxes, multimask=False, input_size=SIZE)[
+            0
+        ]
+        > 0
+        for place in (None, cache)
+    )
+    assert exact.any()
+    assert np.mean(exact == rounded) > 0.99
+
+
+def test_an_embedding_of_another_resolution_is_kept(cache):
+    frame = InputFrame((200, 256), SIZE, logits_stride=1)  # LiteMedSAM's
+    computed = np.random.default_rng(0).normal(size=(256, 64, 64)).astype(np.float32)
+    cached = CachedEmbeddings(cache, "lite_medsam")
+    first = cached.read_or_compute(plane(0), frame, lambda: computed)
+    second = cached.read_or_compute(plane(0), frame, lambda: pytest.fail("not in the cache"))
+    np.testing.assert_array_equal(second, first)
 
 
 def test_whatever_an_embedding_depends_on_is_in_its_key():
@@ -235,6 +257,13 @@ def test_what_was_not_used_for_longest_gives_way(tmp_path, features):
     assert sum(entry.n_bytes for entry in cache.entries()) == cache.limit_bytes
 
 
+def test_the_limit_is_kept_within_a_few(tmp_path, features):
+    cache = EmbeddingCache(tmp_path, limit_bytes=5 * N_BYTES)
+    for number in range(48):
+        cache.put(f"{number % 16:x}{number:031x}", features)
+        assert len(cache.entries()) <= 5 + 15
+
+
 def test_a_limit_below_one_embedding_keeps_none(tmp_path, features):
     cache = EmbeddingCache(tmp_path, limit_bytes=N_BYTES - 1)
     cache.put(KEY, features)
@@ -247,7 +276,7 @@ def test_what_a_killed_process_left_is_cleared_away(cache, features):
     for draft in (old, new):
         draft.mkdir()
     os.utime(old, (0, new.stat().st_mtime - ABANDONED_S - 10))
-    cache.put("1" * 32, features)
+    cache.put("01" * 16, features)
     assert (old.exists(), new.exists()) == (False, True)
     assert len(cache.entries()) == 2
 
@@ -316,10 +345,11 @@ def test_threads_share_a_cache(cache, features):
 
 def test_a_folder_that_cannot_be_written_is_named_and_the_embedding_returned(network, tmp_path):
     (tmp_path / "file").touch()
-    engine = CachedEngine(network, EmbeddingCache(tmp_path / "file" / "embeddings"), "micro")
+    cache = EmbeddingCache(tmp_path / "file" / "embeddings")
     with pytest.warns(RuntimeWarning, match="embeddings cannot be kept in .*Free some space"):
-        found = engine.encode(plane(0), SIZE)
-    np.testing.assert_allclose(found, network.encode(plane(0), SIZE), atol=1e-3)
+        found = embed(network, cache, 0).features
+    np.testing.assert_allclose(found, embed(network, None, 0).features, atol=1e-3)
+    assert cache.entries() == []
 
 
 def test_a_full_disk_is_named_and_leaves_nothing_behind(network, cache):
@@ -327,7 +357,7 @@ def test_a_full_disk_is_named_and_leaves_nothing_behind(network, cache):
     resource.setrlimit(resource.RLIMIT_FSIZE, (N_BYTES // 2, limits[1]))
     try:
         with pytest.warns(RuntimeWarning, match="embeddings cannot be kept"):
-            found = CachedEngine(network, cache, "micro").encode(plane(0), SIZE)
+            found = embed(network, cache, 0).features
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert found.shape == SHAPE

@@ -11,12 +11,12 @@ import re
 import shutil
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -24,16 +24,21 @@ import zarr
 from numpy.typing import NDArray
 from xxhash import xxh3_128
 
-if TYPE_CHECKING:  # torch stays out of a look at the cache
-    from napari_mobilesam.inference.engine import Engine, PromptArrays
-    from napari_mobilesam.models.mask_decoder import GridWindow
+from napari_mobilesam.core.geometry import InputFrame
 
 DEFAULT_LIMIT_BYTES = 10 * 10**9
 
 EMBEDDING_CHANNELS = 256
+LOGITS_PER_POSITION = 4
 
 METADATA_NAME, CHUNK_NAME = "zarr.json", "c.0.0.0"
 MAX_METADATA_BYTES = 4096
+
+LOOKS_AROUND = "0"
+"""First digit of the keys whose entries make room for others.
+
+A look at a full cache may take as long as an encoder, so one put in sixteen does it.
+"""
 
 ABANDONED_S = 3600
 """Age at which a draft belongs to no process that still writes it."""
@@ -75,7 +80,7 @@ class EmbeddingCache:
     folder : Path
         Where it lies; made when the first embedding comes.
     limit_bytes : int
-        What all embeddings may take.
+        What all embeddings may take, give or take a few.
     """
 
     folder: Path
@@ -120,7 +125,8 @@ class EmbeddingCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             _write(draft, key, features)
             _publish(draft, self.folder / key)
-            self._make_room()
+            if key.startswith(LOOKS_AROUND):
+                self._make_room()
         except OSError as error:
             warnings.warn(
                 f"embeddings cannot be kept in {self.folder}: {error.strerror or error}. "
@@ -160,59 +166,37 @@ class EmbeddingCache:
 
 
 @dataclass(frozen=True, slots=True)
-class CachedEngine:
-    """An engine that embeds only what the cache does not hold.
+class CachedEmbeddings:
+    """The embeddings of one model in a cache.
 
-    All its embeddings are rounded to float16, those that were just computed like those from the
-    cache: the first run and later ones are equal bit for bit.
+    All of them are rounded to float16, those that were just computed like those from the disk:
+    the first run and later ones are equal bit for bit.
 
     Parameters
     ----------
-    engine : Engine
-        What embeds and decodes.
     cache : EmbeddingCache
-        Where embeddings are kept.
+        Where they are kept.
     model_key : str
         Tells apart all that embeds differently: weights, normalisation, precision.
     """
 
-    engine: "Engine"
     cache: EmbeddingCache
     model_key: str
 
-    @property
-    def logits_stride(self) -> int:
-        """Input pixels per pixel of the low-resolution logits."""
-        return self.engine.logits_stride
-
-    @property
-    def chunk_size(self) -> int:
-        """Objects to decode at a time."""
-        return self.engine.chunk_size
-
-    def encode(self, rgb: NDArray[np.uint8], input_size: int) -> NDArray[np.float32]:
-        """Embed an RGB image (h, w, 3) no larger than the input, or read what came of it."""
-        side = input_size // (4 * self.logits_stride)
-        key = embedding_key(rgb, self.model_key, input_size)
+    def read_or_compute(
+        self,
+        rgb: NDArray[np.uint8],
+        frame: InputFrame,
+        compute: Callable[[], NDArray[np.float32]],
+    ) -> NDArray[np.float32]:
+        """Read what came of an RGB plane (H, W, 3) earlier, or else compute and keep it."""
+        side = frame.logits_size // LOGITS_PER_POSITION
+        key = embedding_key(rgb, self.model_key, frame.input_size)
         features = self.cache.get(key, (EMBEDDING_CHANNELS, side, side))
         if features is None:
-            features = self.engine.encode(rgb, input_size).astype(np.float16)
+            features = compute().astype(np.float16)
             self.cache.put(key, features)
         return features.astype(np.float32)
-
-    def decode(
-        self,
-        features: NDArray[np.float32],
-        prompts: "PromptArrays",
-        *,
-        multimask: bool,
-        input_size: int,
-        windows: "Sequence[GridWindow] | None" = None,
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Decode as the engine does."""
-        return self.engine.decode(
-            features, prompts, multimask=multimask, input_size=input_size, windows=windows
-        )
 
 
 def embedding_key(rgb: NDArray[np.uint8], model_key: str, input_size: int) -> str:
@@ -221,9 +205,9 @@ def embedding_key(rgb: NDArray[np.uint8], model_key: str, input_size: int) -> st
     Parameters
     ----------
     rgb : (h, w, 3) uint8 array
-        The image that is embedded, as the encoder sees it.
+        The plane that is embedded.
     model_key : str
-        See :class:`CachedEngine`.
+        See :class:`CachedEmbeddings`.
     input_size : int
         Side of the encoder's square input.
 

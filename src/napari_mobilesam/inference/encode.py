@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +12,9 @@ from napari_mobilesam.core.geometry import InputFrame
 from napari_mobilesam.core.planes import to_rgb8
 from napari_mobilesam.core.settings import Limits
 from napari_mobilesam.inference.engine import Engine
+
+if TYPE_CHECKING:  # zarr takes as long to import as a small plane to embed
+    from napari_mobilesam.inference.cache import CachedEmbeddings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,14 +49,20 @@ def embed_plane(
     input_size: int,
     limits: Limits = "percentile",
     channels: Sequence[int] | None = None,
+    cached: "CachedEmbeddings | None" = None,
 ) -> ImageEmbedding:
-    """Stretch a plane to 8 bits, resize it to the input and encode it.
+    """Stretch a plane to 8 bits, resize it to the input and encode it, unless that is cached.
 
     See :func:`napari_mobilesam.core.planes.to_rgb8` for what an image may be.
     """
     rgb = to_rgb8(image, limits, channels)
     frame = InputFrame(rgb.shape[:2], input_size, engine.logits_stride)
-    return ImageEmbedding(engine.encode(resize_to_input(rgb, frame), input_size), frame, model)
+
+    def encode() -> NDArray[np.float32]:
+        return engine.encode(resize_to_input(rgb, frame), input_size)
+
+    features = encode() if cached is None else cached.read_or_compute(rgb, frame, encode)
+    return ImageEmbedding(features, frame, model)
 
 
 def resize_to_input(rgb: NDArray[np.uint8], frame: InputFrame) -> NDArray[np.uint8]:
