@@ -1,8 +1,8 @@
 """Embeddings on disk: what a model has embedded once is read the next time.
 
 An entry is a folder with a zarr v3 array of one float16 chunk, about 2 MB at an input of 1024
-pixels. It is not compressed: embeddings look like noise, shrink by a tenth, and would take twice
-as long to read.
+pixels. It is not compressed: embeddings look like noise, shrink by a tenth and take up
+to twice as long to read.
 """
 
 import logging
