@@ -52,9 +52,9 @@ def test_the_table_of_keys_is_that_of_the_plugin():
 
 def test_the_table_of_models_is_that_of_the_zoo():
     rows = re.findall(
-        r"^\| `(\w+)` \|.*\| (\d+) \| (\S+) \|$", page("docs/models.md"), re.MULTILINE
+        r"^\| `(\w+)` \|.*\| ([\d to]+) \| (\S+) \|$", page("docs/models.md"), re.MULTILINE
     )
-    cards = [(card.name, str(card.input_size), card.licence) for card in list_cards()]
+    cards = [(card.name, card.sides, card.licence) for card in list_cards()]
     assert sorted(rows) == sorted(cards)
 
 

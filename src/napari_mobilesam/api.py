@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_mobilesam.core.errors import ImageError, PromptError, SettingsError
+from napari_mobilesam.core.geometry import InputSize, side_for
 from napari_mobilesam.core.instances import Candidates, Instances, resolve
 from napari_mobilesam.core.masks import MaskBatch, Window
 from napari_mobilesam.core.overlaps import visible_parts
@@ -35,14 +36,14 @@ from napari_mobilesam.zoo.download import content_hash, embeddings_dir
 if TYPE_CHECKING:  # zarr takes as long to import as a small plane to embed
     from napari_mobilesam.inference.cache import CachedEmbeddings, EmbeddingCache
 
-MIN_INPUT_SIZE, MAX_INPUT_SIZE, INPUT_SIZE_STEP = 64, 1024, 64
+INPUT_SIZES = range(64, 1024 + 1, 64)
 
 
 def load_model(
     name: str = "micro",
     *,
     device: str = "auto",
-    input_size: int | None = None,
+    input_size: InputSize | None = None,
     detector: str | PathLike[str] | None = None,
     engine: EngineName = "torch",
     precision: str = "auto",
@@ -57,9 +58,11 @@ def load_model(
         that is not bundled is downloaded at its first use.
     device : str
         "auto" (a CUDA GPU if there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
-    input_size : int, optional
-        Side of the encoder's square input in pixels, a multiple of 64 from 64 to 1024; the
-        size on the model's card if not given. Smaller is faster and coarser.
+    input_size : int or (int, int), optional
+        Side of the encoder's square input in pixels, a multiple of 64 from 64 to 1024. Smaller
+        is faster and coarser. Of two, the least and the greatest, the side is chosen by the
+        plane's size (:func:`~napari_mobilesam.core.geometry.side_for`). What the model's card
+        says, if not given.
     detector : path-like, optional
         Detector to propose boxes with in everything mode, as ``napari-mobilesam train detector``
         writes it; the model's own if not given.
@@ -87,10 +90,12 @@ def load_model(
     """
     card = get_card(name) if detector is None else get_card(name).with_detector(Path(detector))
     size = card.input_size if input_size is None else input_size
-    if size not in range(MIN_INPUT_SIZE, MAX_INPUT_SIZE + 1, INPUT_SIZE_STEP):
+    sides = (size,) if isinstance(size, int) else tuple(size)
+    if len(sides) > 2 or sides != tuple(sorted(sides)) or not set(sides) <= set(INPUT_SIZES):
         raise SettingsError(
             "this input size cannot be used",
-            expected=f"a multiple of {INPUT_SIZE_STEP} from {MIN_INPUT_SIZE} to {MAX_INPUT_SIZE}",
+            expected=f"a multiple of {INPUT_SIZES.step} from {INPUT_SIZES[0]} to {INPUT_SIZES[-1]}"
+            ", or the least and the greatest",
             got=repr(size),
             remedy="Leave input_size=None for the size that suits the model.",
         )
@@ -126,7 +131,7 @@ class MobileSAM:
         self,
         card: ModelCard,
         engine: Engine,
-        input_size: int,
+        input_size: InputSize,
         *,
         device: str,
         cached: "CachedEmbeddings | None" = None,
@@ -407,10 +412,11 @@ class MobileSAM:
         return self._detector.propose(rgb, settings)
 
     def _check_embedding(self, embedding: ImageEmbedding) -> None:
-        if embedding.model != self.card.name or embedding.frame.input_size != self.input_size:
+        side = side_for(self.input_size, embedding.plane_shape)
+        if embedding.model != self.card.name or embedding.frame.input_size != side:
             raise PromptError(
                 "the embedding was made by another model",
-                expected=f"{self.card.name} at input size {self.input_size}",
+                expected=f"{self.card.name} at input size {side}",
                 got=f"{embedding.model} at input size {embedding.frame.input_size}",
                 remedy="Embed the image with this model.",
             )

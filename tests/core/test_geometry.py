@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from segment_anything.utils.transforms import ResizeLongestSide
 
-from napari_mobilesam.core.geometry import InputFrame, clip_box
+from napari_mobilesam.core.geometry import InputFrame, clip_box, side_for
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,15 @@ from napari_mobilesam.core.geometry import InputFrame, clip_box
 )
 def test_longest_side_fills_the_input(plane, resized):
     assert InputFrame(plane, 1024).resized_shape == resized
+
+
+@pytest.mark.parametrize(
+    ("longest", "side"),
+    [(1, 512), (365, 512), (366, 768), (548, 768), (549, 1024), (20_000, 1024)],
+)
+def test_small_planes_are_shown_larger_up_to_the_greatest_side(longest, side):
+    assert side_for((512, 1024), (1, longest)) == side_for((512, 1024), (longest, 1)) == side
+    assert side_for((256, 256), (longest, 1)) == side_for(256, (longest, 1)) == 256
 
 
 def test_points_swap_axes_and_scale():

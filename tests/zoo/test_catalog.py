@@ -3,8 +3,10 @@ import subprocess
 import sys
 from typing import get_args
 
+import numpy as np
 import pytest
 
+from napari_mobilesam.api import INPUT_SIZES
 from napari_mobilesam.core.errors import UnknownModelError
 from napari_mobilesam.models.detector import DetectorArchitecture
 from napari_mobilesam.models.sam import Architecture
@@ -48,7 +50,8 @@ def test_card_is_complete(card):
     assert card.title
     assert card.citation
     assert re.fullmatch(r"[A-Za-z]+-[\d.A-Z-]*\d", card.licence)
-    assert card.input_size % 64 == 0
+    assert set(np.ravel(card.input_size)) <= set(INPUT_SIZES)
+    assert card.sides.split(" to ")[-1] == str(np.max(card.input_size))
     roles = sorted(file.role for file in card.files)
     assert roles in (["detector", "sam"], ["decoder", "detector", "encoder"])
 

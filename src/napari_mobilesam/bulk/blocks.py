@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_mobilesam.api import MobileSAM, load_model
+from napari_mobilesam.core.geometry import InputSize
 from napari_mobilesam.core.instances import Candidates
 from napari_mobilesam.core.masks import CroppedMask
 from napari_mobilesam.core.planes import to_rgb8
@@ -35,8 +36,8 @@ class Recipe:
         Intensities that become black and white, shared by all tiles.
     channels : tuple of int, optional
         The image's channels to look at.
-    input_size : int, optional
-        Side of the encoder's input; the model's own if not given.
+    input_size : InputSize, optional
+        Side of the encoder's input, or the least and the greatest; the model's own if not given.
     device : str
         "auto", "cpu", "cuda", "cuda:1" or "mps".
     threads : int, optional
@@ -48,7 +49,7 @@ class Recipe:
     settings: EverythingSettings
     limits: tuple[float, float]
     channels: tuple[int, ...] | None = None
-    input_size: int | None = None
+    input_size: InputSize | None = None
     device: str = "auto"
     threads: int | None = None
 
@@ -99,7 +100,7 @@ def is_empty(rgb: NDArray[np.uint8]) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _model(name: str, input_size: int | None, device: str) -> MobileSAM:
+def _model(name: str, input_size: InputSize | None, device: str) -> MobileSAM:
     """Load a model once a process, as a worker sees one tile after the other."""
     return load_model(name, input_size=input_size, device=device)
 

@@ -16,6 +16,7 @@ from napari_mobilesam.api import MobileSAM, load_model
 from napari_mobilesam.bulk.blocks import Recipe, find_in_tile, find_on_worker
 from napari_mobilesam.bulk.stitch import join
 from napari_mobilesam.core.errors import ImageError
+from napari_mobilesam.core.geometry import InputSize
 from napari_mobilesam.core.instances import Candidates
 from napari_mobilesam.core.masks import CroppedMask
 from napari_mobilesam.core.overlaps import visible_parts
@@ -85,7 +86,7 @@ def segment_large(
     settings: EverythingSettings | None = None,
     limits: Limits = "percentile",
     channels: Sequence[int] | None = None,
-    input_size: int | None = None,
+    input_size: InputSize | None = None,
     device: str = "auto",
     threads: int | None = None,
     client: Any = None,

@@ -42,7 +42,7 @@ def info(name: Name) -> None:
         ("title", card.title),
         ("for", card.purpose),
         ("architecture", f"{card.architecture}, detector {card.detector}"),
-        ("input size", f"{card.input_size} pixels"),
+        ("input size", f"{card.sides} pixels"),
         ("normalisation", card.normalization),
         ("licence", f"{card.licence}; detector AGPL-3.0"),
         ("cite", card.citation),

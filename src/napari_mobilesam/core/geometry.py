@@ -2,9 +2,32 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import ceil
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+InputSize = int | tuple[int, int]
+"""Side of the encoder's square input in pixels, or the least and the greatest for any plane."""
+
+ZOOM = 1.4
+"""Input pixels per plane pixel that are aimed at, where the side may be chosen."""
+
+SIDE_STEP = 256
+"""Sides are chosen in steps of so many pixels, so that few sizes occur."""
+
+
+def side_for(size: InputSize, plane_shape: tuple[int, int]) -> int:
+    """Choose the side of the input for a plane.
+
+    Small planes get the least side that shows them ``ZOOM`` times as large, as the decoder's
+    logits are four times coarser than the input; large ones the greatest side.
+    """
+    if isinstance(size, int):
+        return size
+    least, most = size
+    side = ceil(ZOOM * max(plane_shape) / SIDE_STEP) * SIDE_STEP
+    return min(max(side, least), most)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from napari_mobilesam.core.geometry import InputSize
 from napari_mobilesam.core.masks import CroppedMask
 from napari_mobilesam.core.prompts import Prompts
 from napari_mobilesam.core.scene import Scene
@@ -44,7 +45,7 @@ class _Embedded:
     embedding: ImageEmbedding
 
     @classmethod
-    def of(cls, engine: Engine, scene: Scene, input_size: int) -> "_Embedded":
+    def of(cls, engine: Engine, scene: Scene, input_size: InputSize) -> "_Embedded":
         return cls(engine, embed_plane(engine, scene.image, model="", input_size=input_size))
 
     def mask(self, prompts: Prompts, multimask: bool) -> CroppedMask:
@@ -56,10 +57,10 @@ def mask_agreement(
     engine: Engine,
     other_engine: Engine,
     scenes: Iterable[Scene],
-    input_size: int,
+    input_size: InputSize,
     objects_per_image: int | None = 12,
     *,
-    other_input_size: int | None = None,
+    other_input_size: InputSize | None = None,
 ) -> Agreement:
     """Compare two models' masks, as MobileSAM was compared with SAM (arXiv 2306.14289, section 4).
 
@@ -69,11 +70,11 @@ def mask_agreement(
         Run the models.
     scenes : iterable of Scene
         Labelled images; the labels only say where to prompt.
-    input_size : int
+    input_size : InputSize
         Side of the encoder's input, in pixels.
     objects_per_image : int, optional
         Most objects of an image, as for :func:`~.prompted.evaluate_prompts`.
-    other_input_size : int, optional
+    other_input_size : InputSize, optional
         That of the other model; the same by default.
     """
     box: list[float] = []

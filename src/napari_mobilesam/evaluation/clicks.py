@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_mobilesam.core.geometry import InputSize
 from napari_mobilesam.core.masks import CroppedMask, Window
 from napari_mobilesam.core.prompts import Prompts
 from napari_mobilesam.core.scene import Scene
@@ -43,7 +44,7 @@ class ClickScores:
 def clicks_to_reach(
     engine: Engine,
     scenes: Iterable[Scene],
-    input_size: int,
+    input_size: InputSize,
     *,
     targets: Sequence[float] = (0.8, 0.9),
     most: int = 10,
@@ -62,7 +63,7 @@ def clicks_to_reach(
         Runs the model.
     scenes : iterable of Scene
         Labelled images.
-    input_size : int
+    input_size : InputSize
         Side of the encoder's input, in pixels.
     targets : sequence of float
         IoU to be reached.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
 from napari_mobilesam.api import MobileSAM, load_model
+from napari_mobilesam.core.geometry import InputSize
 from napari_mobilesam.core.masks import CroppedMask
 from napari_mobilesam.core.planes import to_rgb8
 from napari_mobilesam.core.scene import Scene
@@ -63,7 +64,7 @@ class Evaluation:
 
     model: str
     images: int
-    input_size: int
+    input_size: InputSize
     prompts: Scores
     everything: dict[str, InstanceScores]
     box_recall: dict[int, float]
@@ -119,7 +120,7 @@ def evaluate(
     clicks: bool = False,
     objects_per_image: int | None = 12,
     limit: int | None = None,
-    input_size: int | None = None,
+    input_size: InputSize | None = None,
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Evaluation:

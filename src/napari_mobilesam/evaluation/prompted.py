@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.stats import spearmanr
 
+from napari_mobilesam.core.geometry import InputSize
 from napari_mobilesam.core.masks import CroppedMask, MaskBatch
 from napari_mobilesam.core.prompts import Prompts
 from napari_mobilesam.core.scene import Labels, Scene
@@ -92,7 +93,7 @@ class _Answers:
 def evaluate_prompts(
     engine: Engine,
     scenes: Iterable[Scene],
-    input_size: int,
+    input_size: InputSize,
     objects_per_image: int | None = 12,
 ) -> Scores:
     """Prompt objects of labelled images and compare the masks at full resolution.
@@ -103,7 +104,7 @@ def evaluate_prompts(
         Runs the model.
     scenes : iterable of Scene
         Labelled images.
-    input_size : int
+    input_size : InputSize
         Side of the encoder's input, in pixels.
     objects_per_image : int, optional
         Most objects of an image, evenly spaced among its labels; None for all of them.

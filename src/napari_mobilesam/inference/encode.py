@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from napari_mobilesam.core.geometry import InputFrame
+from napari_mobilesam.core.geometry import InputFrame, InputSize, side_for
 from napari_mobilesam.core.planes import to_rgb8
 from napari_mobilesam.core.settings import Limits
 from napari_mobilesam.inference.engine import Engine
@@ -46,7 +46,7 @@ def embed_plane(
     image: ArrayLike,
     *,
     model: str,
-    input_size: int,
+    input_size: InputSize,
     limits: Limits = "percentile",
     channels: Sequence[int] | None = None,
     cached: "CachedEmbeddings | None" = None,
@@ -56,10 +56,11 @@ def embed_plane(
     See :func:`napari_mobilesam.core.planes.to_rgb8` for what an image may be.
     """
     rgb = to_rgb8(image, limits, channels)
-    frame = InputFrame(rgb.shape[:2], input_size, engine.logits_stride)
+    shape = rgb.shape[:2]
+    frame = InputFrame(shape, side_for(input_size, shape), engine.logits_stride)
 
     def encode() -> NDArray[np.float32]:
-        return engine.encode(resize_to_input(rgb, frame), input_size)
+        return engine.encode(resize_to_input(rgb, frame), frame.input_size)
 
     features = encode() if cached is None else cached.read_or_compute(rgb, frame, encode)
     return ImageEmbedding(features, frame, model)

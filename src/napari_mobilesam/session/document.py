@@ -19,6 +19,7 @@ from napari_mobilesam.core.drawn import (
 )
 from napari_mobilesam.core.edits import Taken, Target
 from napari_mobilesam.core.errors import FileFormatError
+from napari_mobilesam.core.geometry import InputSize
 from napari_mobilesam.core.masks import CroppedMask
 from napari_mobilesam.core.settings import EverythingSettings, Limits
 from napari_mobilesam.inference.detect import Proposals
@@ -123,7 +124,7 @@ class ConditionsPart(Part):
     """With what masks were made."""
 
     model: str
-    input_size: int
+    input_size: InputSize
     weights: list[tuple[str, str | None]]
     limits: Limits
     gamma: float

@@ -8,6 +8,7 @@ import pandas as pd
 from napari_mobilesam.api import MobileSAM
 from napari_mobilesam.core.drawn import DrawnPrompt, Mode
 from napari_mobilesam.core.edits import Taken, Target
+from napari_mobilesam.core.geometry import InputSize
 from napari_mobilesam.core.masks import Window
 from napari_mobilesam.core.settings import EverythingSettings, Limits
 from napari_mobilesam.inference.detect import Proposals
@@ -48,8 +49,8 @@ class Conditions:
     ----------
     model : str
         Name of the model.
-    input_size : int
-        Side of its square input, in pixels.
+    input_size : InputSize
+        Side of its square input, in pixels, or the least and the greatest.
     weights : tuple of (str, str or None)
         Files of its weights, and their hashes.
     limits, gamma
@@ -59,7 +60,7 @@ class Conditions:
     """
 
     model: str
-    input_size: int
+    input_size: InputSize
     weights: tuple[tuple[str, str | None], ...]
     limits: Limits
     gamma: float

@@ -17,6 +17,7 @@ from napari_mobilesam.core.drawn import (
     DrawnPrompt,
 )
 from napari_mobilesam.core.errors import FileFormatError, ImageError
+from napari_mobilesam.core.geometry import InputSize
 from napari_mobilesam.core.planes import select_channels
 from napari_mobilesam.io.atomic import replacing
 from napari_mobilesam.session.document import (
@@ -101,7 +102,7 @@ def replay(
         If the file cannot be read, or belongs to another image or to other weights.
     """
     content = _read(Path(path))
-    models: dict[tuple[str, int, bool], MobileSAM] = {}
+    models: dict[tuple[str, InputSize, bool], MobileSAM] = {}
     stages = [
         (model or _load(conditions, models, Path(path)), _source(conditions, content, image))
         for conditions in content.conditions
@@ -132,7 +133,7 @@ def read_prompts(path: str | PathLike[str]) -> list[tuple[PlaneKey, tuple[DrawnP
 
 
 def _load(
-    conditions: ConditionsPart, loaded: dict[tuple[str, int, bool], MobileSAM], path: Path
+    conditions: ConditionsPart, loaded: dict[tuple[str, InputSize, bool], MobileSAM], path: Path
 ) -> MobileSAM:
     """Load the model that something was accepted with, once."""
     name, size, rounded = conditions.model, conditions.input_size, conditions.rounded

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from napari_mobilesam.core.errors import UnknownModelError
+from napari_mobilesam.core.geometry import InputSize
 from napari_mobilesam.core.settings import EverythingSettings
 
 if TYPE_CHECKING:  # torch stays out of a mere list of models
@@ -104,8 +105,9 @@ class ModelCard:
         Whom to credit, and where the weights come from.
     normalization : "mean_std" or "min_max"
         How pixel values become network input.
-    input_size : int
-        Side of the encoder's square input, in pixels, that suits it best.
+    input_size : InputSize
+        Side of the encoder's square input, in pixels, that suits it best, or the least and the
+        greatest.
     detector : DetectorArchitecture
         Network that :func:`~napari_mobilesam.models.detector.build_detector` builds.
     everything : EverythingSettings
@@ -120,9 +122,15 @@ class ModelCard:
     licence: str
     citation: str
     normalization: Literal["mean_std", "min_max"] = "mean_std"
-    input_size: int = 1024
+    input_size: InputSize = 1024
     detector: DetectorArchitecture = "yolov8n"
     everything: EverythingSettings = field(default_factory=EverythingSettings)
+
+    @property
+    def sides(self) -> str:
+        """The input size as text."""
+        size = self.input_size
+        return str(size) if isinstance(size, int) else f"{size[0]} to {size[1]}"
 
     @property
     def sam_files(self) -> tuple[WeightFile, ...]:

@@ -136,7 +136,7 @@ _CARDS = (
         licence="Apache-2.0",
         citation=f"napari-mobilesam; {_MOBILE_SAM_PAPER}; {_SAM_PAPER}; "
         "Ma et al., Segment anything in medical images, doi 10.1038/s41467-024-44824-z",
-        input_size=512,
+        input_size=(512, 1024),
         everything=MICRO_EVERYTHING,
     ),
     ModelCard(
