@@ -1,13 +1,17 @@
-"""How long a hand on the mouse waits.
-
-From a new point to its painted preview, and how long the event loop stands still meanwhile:
+"""How long a hand on the mouse waits, and how long the event loop stands still.
 
     python benchmarks/live_preview.py
 
-opens a window; on a machine without a display, run it under xvfb-run with
-LIBGL_ALWAYS_SOFTWARE=1.
+opens windows in two processes, the first without compiled shaders (Mesa's, which software GL
+takes long to compile), the second with what the first has compiled; each loads a model, embeds,
+prompts and finds everything, on a micrograph and on a field of 324 discs. On a machine without a
+display, run it under xvfb-run with LIBGL_ALWAYS_SOFTWARE=1.
 """
 
+import os
+import subprocess
+import sys
+import tempfile
 import time
 
 import napari
@@ -15,8 +19,10 @@ import numpy as np
 from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication
 from skimage import data
+from skimage.draw import disk
 
 from napari_mobilesam.plugin.widgets.annotate import AnnotateWidget
+from napari_mobilesam.plugin.widgets.everything import EverythingWidget
 
 POINTS = 50
 TICK_MS = 2
@@ -46,6 +52,14 @@ class Pulse:
 def micrograph():
     """Make a (1024, 1024, 3) micrograph: stained tissue, mirrored at its edges."""
     return np.pad(data.immunohistochemistry(), ((0, 512), (0, 512), (0, 0)), mode="symmetric")
+
+
+def field():
+    """Make a (1024, 1024) image of 18 x 18 bright discs."""
+    image = np.random.default_rng(0).integers(20, 40, (1024, 1024)).astype(np.uint8)
+    for centre in (np.indices((18, 18)).reshape(2, -1).T + 0.5) * 1024 / 18:
+        image[disk(centre, 19)] += 160
+    return image
 
 
 def run_until(condition):
@@ -78,47 +92,71 @@ def preview_seconds(controller, point):
     return seconds
 
 
-def main():
+def open_window():
+    """Show a micrograph, both widgets and a pair of prompt layers; return the controller."""
     viewer = napari.Viewer()
     viewer.add_image(micrograph(), name="tissue", rgb=True)
     started = time.perf_counter()
     widget = AnnotateWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Annotate")
     print(f"opening the widget: {time.perf_counter() - started:.2f} s")
-    controller, pulse = widget.controller, Pulse()
+    viewer.window.add_dock_widget(EverythingWidget(viewer), name="Everything", tabify=True)
+    controller = widget.controller
+    controller.preferences = controller.preferences.changed(cache_gigabytes=0)
     controller.prompting.create_layers()
     QApplication.processEvents()
-    pulse.restart()
-    controller.embed()
-    run_until(lambda: not controller.live_jobs.busy())
-    print(f"first embedding, with the model: blocked {1e3 * pulse.longest:.0f} ms at most")
-    finish(controller)
-    controller.here.session.use_source(controller.here.session.source)  # embed once more
-    pulse.restart()
-    started = time.perf_counter()
-    controller.embed()
-    finish(controller)
-    seconds = time.perf_counter() - started
-    print(f"embedding: {seconds:.2f} s; event loop blocked {1e3 * pulse.longest:.0f} ms at most")
+    return controller
 
+
+def measure(what, controller, start, jobs):
+    """Time from when a worker begins until nothing is under way and everything is painted."""
+    pulse, started = Pulse(), time.perf_counter()
+    start()
+    run_until(jobs.busy)
+    adding, before = time.perf_counter() - started, pulse.longest
+    pulse.restart()
+    finish(controller)
+    print(
+        f"{what}: layers {1e3 * adding:.0f} ms, blocked {1e3 * before:.0f} ms at most; then "
+        f"{time.perf_counter() - started - adding:.2f} s, blocked {1e3 * pulse.longest:.0f} ms"
+    )
+
+
+def measure_all():
+    """Print all measurements of one process."""
+    controller = open_window()
+    measure("first embedding, with the model", controller, controller.embed, controller.live_jobs)
+    session = controller.here.session
+    session.use_source(session.source)
+    measure("embedding", controller, controller.embed, controller.live_jobs)
     rng = np.random.default_rng(0)
     waits = [preview_seconds(controller, rng.integers(50, 970, 2)) for _ in range(POINTS)]
     median, late = np.percentile(waits, (50, 95)) * 1e3
     print(f"point to preview: median {median:.0f} ms, 95th percentile {late:.0f} ms")
-
-    started = time.perf_counter()
-    controller.proposing.run()
-    run_until(controller.long_jobs.busy)
-    print(f"adding layers for everything: {1e3 * (time.perf_counter() - started):.0f} ms")
-    pulse.restart()
+    measure_everything(controller)
+    controller.set_image(controller.viewer.add_image(field(), name="field"))
+    QApplication.processEvents()
+    controller.embed()
     finish(controller)
-    seconds, count = time.perf_counter() - started, len(controller.here.session.found)
-    print(
-        f"everything, {count} objects: {seconds:.1f} s; "
-        f"event loop blocked {1e3 * pulse.longest:.0f} ms at most"
-    )
-    viewer.close()
+    measure_everything(controller)
+    controller.viewer.close()
+
+
+def measure_everything(controller):
+    """Find everything twice: the second time the layers are there."""
+    for time_of in ("first", "second"):
+        name = f"everything in {controller.image.name}, {time_of} time"
+        measure(name, controller, controller.proposing.run, controller.long_jobs)
+    print(f"  {len(controller.here.session.found)} objects")
+
+
+def main():
+    with tempfile.TemporaryDirectory() as shaders:
+        for state in ("without compiled shaders", "with compiled shaders"):
+            print(f"-- {state}", flush=True)
+            environment = os.environ | {"MESA_SHADER_CACHE_DIR": shaders}
+            subprocess.run([sys.executable, __file__, "here"], env=environment, check=True)
 
 
 if __name__ == "__main__":
-    main()
+    measure_all() if sys.argv[1:] == ["here"] else main()

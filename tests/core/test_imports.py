@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from napari_mobilesam.core.imports import load_torch_libraries, yielding
+from napari_mobilesam.core.imports import load_torch_libraries
 
 LOADS_AHEAD = """
 import ctypes, os, sys
@@ -31,10 +31,3 @@ def test_nothing_is_loaded_twice():
     import torch  # noqa: F401
 
     load_torch_libraries()
-
-
-def test_the_switch_interval_is_restored():
-    before = sys.getswitchinterval()
-    with yielding():
-        assert sys.getswitchinterval() < before
-    assert sys.getswitchinterval() == before

@@ -91,6 +91,7 @@ def test_a_layer_may_go_while_work_is_under_way(open_window, qtbot, victim):
     controller.prompting.accept()
     controller.prompting.points.add(CENTRES[1])
     controller.proposing.run()
+    qtbot.waitUntil(lambda: controller.proposing.layer is not None)
     layers = {
         "image": viewer.layers["discs"],
         "points": controller.prompting.points,

@@ -8,9 +8,6 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-SWITCH_SECONDS = 0.0005
-"""How long one thread may keep the interpreter while others wait for it; usually 0.005."""
-
 
 @contextmanager
 def without_triton() -> Iterator[None]:
@@ -27,21 +24,6 @@ def without_triton() -> Iterator[None]:
         yield
     finally:
         del sys.modules["triton"]
-
-
-@contextmanager
-def yielding() -> Iterator[None]:
-    """Let other threads have the interpreter more often, so that a viewer goes on meanwhile.
-
-    A viewer asks for the interpreter many times while it paints, and at each would wait for as
-    long as the importing thread may keep it.
-    """
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_SECONDS)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
 
 
 def load_torch_libraries() -> None:

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from napari_mobilesam.core.imports import without_triton
+from napari_mobilesam.core.responsive import uncollected
 
 DetectorArchitecture = Literal["yolov8n", "yolov8s", "yolov8m", "yolov8l", "yolov8x"]
 
@@ -40,7 +41,7 @@ def build_detector(
         first item holds (B, 4 + num_classes, N) proposals: centre x, centre y, width and height in
         pixels, and a confidence in [0, 1] per class.
     """
-    with without_triton():
+    with uncollected(), without_triton():
         import_ultralytics()
         tasks = importlib.import_module("ultralytics.nn.tasks")
         detector: nn.Module = tasks.DetectionModel(

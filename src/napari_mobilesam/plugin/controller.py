@@ -12,6 +12,7 @@ from napari.layers import Image, Labels
 from psygnal import Signal
 
 from napari_mobilesam.core.errors import CancelledError, ImageError
+from napari_mobilesam.core.responsive import responsiveness
 from napari_mobilesam.plugin.accepting import Accepting
 from napari_mobilesam.plugin.connections import Connections
 from napari_mobilesam.plugin.layers import (
@@ -88,6 +89,7 @@ class Controller:
         self.prompting: Prompting = Prompting(self)
         self.proposing: Proposing = Proposing(self)
         self.accepting: Accepting = Accepting(self)
+        self.finished.connect(self._rest)
         self._watch_viewer()
         self._follow()
 
@@ -102,6 +104,7 @@ class Controller:
         self.viewer.mouse_drag_callbacks.remove(self._on_mouse_press)
         self.prompting.close()
         self.proposing.close()
+        responsiveness.leave(self)
 
     def set_image(self, image: Image | None) -> None:
         """Annotate another image layer, or none."""
@@ -226,14 +229,18 @@ class Controller:
 
     def embed(self, then: Callable[[], None] | None = None) -> None:
         """Embed the displayed plane, after loading the model if need be; then call ``then``."""
-        if self.plane is None:
+        image, plane = self.image, self.plane
+        if image is None or plane is None:
             self.failed.emit("There is no plane to embed. Open an image first.")
+        elif self.is_ready():
+            if then is not None:
+                then()
+        elif self.prompting.prepare(image, plane):
+            self.later(lambda: self.embed(then))
         elif self.here is None:
             self._load_model(lambda: self.embed(then))
-        elif not self.is_ready():
+        else:
             self._embed_plane(self.here, then)
-        elif then is not None:
-            then()
 
     def _load_model(self, then: Callable[[], None]) -> None:
         work = LoadModel.of(self.preferences)
@@ -262,14 +269,7 @@ class Controller:
             if self.preferences.auto_embed:
                 self._embed_neighbours()
 
-        def start() -> None:
-            if self.here is not None and self.here.session is here.session:
-                self.submit("embed", here.session.prepare_embed(), embedded)
-
-        if self.prompting.prepare(here):
-            self.later(start)
-        else:
-            start()
+        self.submit("embed", here.session.prepare_embed(), embedded)
 
     def _embed_neighbours(self) -> None:
         """Embed the planes around the displayed one in advance, the nearest first."""
@@ -351,19 +351,26 @@ class Controller:
         def on_progress(done: int, total: int) -> None:
             self.progressed.emit(kind, done, total)
 
+        responsiveness.ask(self)
         self.progressed.emit(kind, 0, 0)
         jobs.submit(kind, request, on_result=on_result, on_error=on_error, on_progress=on_progress)
 
     def later(self, call: Callable[[], None]) -> None:
         """Make a call once what has changed in the viewer is painted, unless closed by then."""
         self._put_off += 1
+        responsiveness.ask(self)
 
         def unless_closed() -> None:
             self._put_off -= 1
             if not self._is_closed:
                 call()
+                self._rest()
 
         self._later(unless_closed)
+
+    def _rest(self, kind: str = "") -> None:  # noqa: ARG002
+        """Put nothing off any more once everything is done and painted."""
+        self._later(lambda: None if self.busy() else responsiveness.leave(self))
 
     def busy(self) -> bool:
         """Whether anything is under way."""

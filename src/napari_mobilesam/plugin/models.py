@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
 from napari_mobilesam.core.errors import DownloadError
-from napari_mobilesam.core.imports import load_torch_libraries, without_triton, yielding
+from napari_mobilesam.core.imports import load_torch_libraries, without_triton
+from napari_mobilesam.core.responsive import uncollected
 from napari_mobilesam.zoo.catalog import get_card, list_cards
 from napari_mobilesam.zoo.download import cached_path, embeddings_dir, fetch
 
@@ -83,9 +85,10 @@ class LoadModel:
         for file in get_card(self.name).files:
             fetch(file, progress)
         load_torch_libraries()
-        with yielding(), without_triton():
+        with uncollected(), without_triton():
             from napari_mobilesam.api import load_model
 
+            import_module("napari_mobilesam.session.session")  # needed next, while painting
             return load_model(self.name, device=self.device, cache=self._cache())
 
     def _cache(self) -> EmbeddingCache | Literal[False]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from napari.layers import Labels, Layer, Points, Shapes
+from napari.layers import Image, Labels, Layer, Points, Shapes
 from psygnal import Signal
 
 from napari_mobilesam.plugin.connections import Connections
@@ -25,7 +25,7 @@ from napari_mobilesam.plugin.prompt_layers import (
 )
 
 if TYPE_CHECKING:
-    from napari_mobilesam.plugin.controller import Controller, Here
+    from napari_mobilesam.plugin.controller import Controller
 
 Tool = Literal["point", "box", "outline", "scribble"]
 SHAPE_MODES = {"box": "add_rectangle", "outline": "add_polygon_lasso", "scribble": "add_path"}
@@ -129,9 +129,9 @@ class Prompting:
         else:
             controller.submit("decode", request, self.show)
 
-    def prepare(self, here: Here) -> bool:
+    def prepare(self, image: Image, plane: DisplayedPlane) -> bool:
         """Be ready to show masks; tell whether a layer was added for them."""
-        return self._preview.prepare(here.image, here.plane)
+        return self._preview.prepare(image, plane)
 
     def show(self) -> None:
         """Paint the masks of the prompts, or else the one under the cursor."""

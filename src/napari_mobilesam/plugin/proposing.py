@@ -14,7 +14,7 @@ from napari_mobilesam.core.geometry import clip_box
 from napari_mobilesam.core.masks import Window
 from napari_mobilesam.core.settings import FilterSettings
 from napari_mobilesam.plugin.connections import Connections
-from napari_mobilesam.plugin.layers import add_quietly, placement
+from napari_mobilesam.plugin.layers import DisplayedPlane, add_quietly, affine_of, placement
 from napari_mobilesam.plugin.preview import Preview
 from napari_mobilesam.plugin.prompt_layers import (
     DATA_IS_NEW,
@@ -62,8 +62,10 @@ class Proposing:
         except MobileSAMError as error:
             controller.failed.emit(str(error))
             return
-        self._preview.prepare(here.image, here.plane)
-        self._add_proposals(here, window)
+        if self._preview.prepare(here.image, here.plane):
+            controller.later(self.run)
+            return
+        self._show_frame(here, window)
         self._asked = self.settings
         controller.later(lambda: self._start(here.session, window))
 
@@ -149,10 +151,18 @@ class Proposing:
         if kind == "everything" and (here is None or here.session.found is None):
             self._remove_proposals()
 
-    def _add_proposals(self, here: Here, window: Window | None) -> None:
-        """Add a layer for the proposals; until they come, it shows where they are looked for."""
+    def _show_frame(self, here: Here, window: Window | None = None) -> None:
+        """Show where proposals are looked for until they come, in the layer they will be in."""
+        self._of_layer.clear()
+        frame = here.plane.to_data(rectangle(window or (0, 0, *here.plane.shape)))
+        layer = self.layer
+        if layer is not None and _lies_on(layer, here):
+            layer.name = f"{here.image.name} proposals"
+            layer.data = []
+            layer.add_rectangles(frame)
+            return
         self._remove_proposals()
-        self.layer = Shapes(
+        self.layer = layer = Shapes(
             ndim=here.image.ndim,
             name=f"{here.image.name} proposals",
             edge_color=EDGE_COLOUR,
@@ -160,34 +170,35 @@ class Proposing:
             face_color="transparent",
             **placement(here.image),
         )
-        frame = window or (0, 0, *here.plane.shape)
-        self.layer.add_rectangles(here.plane.to_data(rectangle(frame)))
-        add_quietly(self._controller.viewer, self.layer)
+        layer.add_rectangles(frame)
+        add_quietly(self._controller.viewer, layer)
 
     def _draw_proposals(self, here: Here, boxes_yxyx: NDArray[np.float64]) -> None:
         """Show boxes (N, 4), and follow what is done to them."""
         if self.layer is None:
-            self._add_proposals(here, None)
+            self._show_frame(here)
         if self.layer is not None:
             self.layer.visible = False  # each change of visible shapes compiles shaders anew
-            self.layer.remove([0])
-            self._draw_from(
-                self.layer, 0, [here.plane.to_data(rectangle(box)) for box in boxes_yxyx]
-            )
+            self.layer.data = []
+            self._draw_later(self.layer, here.plane, boxes_yxyx)
 
-    def _draw_later(self, layer: Shapes, first: int, corners: list[NDArray[np.float64]]) -> None:
-        self._controller.later(lambda: self._draw_from(layer, first, corners))
+    def _draw_later(
+        self, layer: Shapes, plane: DisplayedPlane, boxes_yxyx: NDArray[np.float64]
+    ) -> None:
+        self._controller.later(lambda: self._draw(layer, plane, boxes_yxyx))
 
-    def _draw_from(self, layer: Shapes, first: int, corners: list[NDArray[np.float64]]) -> None:
+    def _draw(self, layer: Shapes, plane: DisplayedPlane, boxes_yxyx: NDArray[np.float64]) -> None:
         """Draw rectangles a few at a time, so that the viewer goes on meanwhile."""
-        last, is_gone = first + DRAWN_AT_ONCE, layer is not self.layer
+        is_gone = layer is not self.layer
         if is_gone:
             return
-        if first < len(corners):
-            layer.add_rectangles(corners[first:last])
-            self._draw_later(layer, last, corners)
+        if len(boxes_yxyx):
+            now, rest = boxes_yxyx[:DRAWN_AT_ONCE], boxes_yxyx[DRAWN_AT_ONCE:]
+            layer.add_rectangles([plane.to_data(rectangle(box)) for box in now])
+            self._draw_later(layer, plane, rest)
         else:
-            layer.visible = True
+            with layer.events.highlight.blocker():  # nothing is: spares compiling its shaders
+                layer.visible = True
             self._of_layer.connect(layer.events.data, self._on_edited)
 
     def _remove_proposals(self) -> None:
@@ -219,3 +230,8 @@ class Proposing:
                 )
             return clip_box(box_around(drawn[-1]), shape)
         return None
+
+
+def _lies_on(layer: Shapes, here: Here) -> bool:
+    """Whether a layer of proposals can go on to be used."""
+    return layer.ndim == here.image.ndim and np.allclose(affine_of(layer), here.plane.to_world)
