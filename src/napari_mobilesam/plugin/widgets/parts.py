@@ -84,11 +84,10 @@ class Choice(QWidget):
         self._buttons[value].setChecked(True)
 
     def show_texts(self, texts: Sequence[str]) -> None:
-        """Show as many buttons as there are texts; the texts replace theirs."""
+        """Name the first buttons, and switch the others off; hiding them would move the rest."""
         for number, made in enumerate(self._buttons.values()):
-            made.setVisible(number < len(texts))
-            if number < len(texts):
-                made.setText(texts[number])
+            made.setEnabled(number < len(texts))
+            made.setText(texts[number] if number < len(texts) else "-")
 
 
 class Progress(QWidget):
