@@ -12,7 +12,7 @@ from napari_mobilesam.core.drawn import (
     ScribblePrompt,
 )
 from napari_mobilesam.core.errors import FileFormatError
-from napari_mobilesam.session.planes import ArrayLabels, ArraySource
+from napari_mobilesam.session.planes import ArrayLabels, ArraySource, shown_plane
 from napari_mobilesam.session.session import Session
 
 
@@ -94,6 +94,18 @@ def replayed(session, image, tmp_path, **changes):
         (accepted["origin"] if where == "origin" else accepted).update(change)
     path.write_text(json.dumps(content))
     return mobilesam.replay_session(path, image)
+
+
+def test_two_channels_are_each_stretched_by_themselves_and_replayed(micro, stack, tmp_path):
+    channels = np.stack([stack[0], 1000 * stack[0][:, ::-1], stack[0]], axis=-1)
+    source = ArraySource(channels, channels=(0, 1))
+    red, green, blue = np.moveaxis(shown_plane(source, ()), -1, 0)
+    np.testing.assert_allclose(red.mean(), green.mean(), atol=1)
+    assert not blue.any()
+    session = Session(micro, source, ArrayLabels(source.label_shape))
+    session.add_points([(30, 30)])
+    session.accept()
+    np.testing.assert_array_equal(replayed(session, channels, tmp_path), session.labels.array)
 
 
 def test_a_corrected_scribble_is_replayed(session, stack, tmp_path):

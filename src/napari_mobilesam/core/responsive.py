@@ -31,9 +31,9 @@ class Responsiveness:
         """Keep the process responsive until ``who`` leaves."""
         with self._lock:
             if not self._asking:
-                *young, full = gc.get_threshold()
+                young, middle, full = gc.get_threshold()
                 self._before = full, sys.getswitchinterval()
-                gc.set_threshold(*young, NEVER)
+                gc.set_threshold(young, middle, NEVER)
                 sys.setswitchinterval(SWITCH_SECONDS)
             self._asking.add(who)
 
@@ -44,8 +44,9 @@ class Responsiveness:
                 return
             self._asking.remove(who)
             if not self._asking:
+                young, middle, _ = gc.get_threshold()
                 full, switch_seconds = self._before
-                gc.set_threshold(*gc.get_threshold()[:2], full)
+                gc.set_threshold(young, middle, full)
                 sys.setswitchinterval(switch_seconds)
 
 

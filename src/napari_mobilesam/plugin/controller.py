@@ -14,11 +14,12 @@ from psygnal import Signal
 from napari_mobilesam.core.errors import CancelledError, ImageError
 from napari_mobilesam.core.responsive import responsiveness
 from napari_mobilesam.plugin.accepting import Accepting
+from napari_mobilesam.plugin.channels import Channels
 from napari_mobilesam.plugin.connections import Connections
 from napari_mobilesam.plugin.layers import (
     DisplayedPlane,
-    LayerSource,
     displayed_plane,
+    placement_events,
     spatial_shape,
 )
 from napari_mobilesam.plugin.models import LoadModel
@@ -86,6 +87,7 @@ class Controller:
         self._targets: dict[Image, LayerLabels] = {}
         self._of_viewer = Connections()
         self._of_image = Connections()
+        self.channels: Channels = Channels(self)
         self.prompting: Prompting = Prompting(self)
         self.proposing: Proposing = Proposing(self)
         self.accepting: Accepting = Accepting(self)
@@ -100,6 +102,7 @@ class Controller:
         self.long_jobs.close()
         self._of_image.clear()
         self._of_viewer.clear()
+        self.channels.close()
         self.viewer.mouse_move_callbacks.remove(self._on_mouse_move)
         self.viewer.mouse_drag_callbacks.remove(self._on_mouse_press)
         self.prompting.close()
@@ -113,18 +116,12 @@ class Controller:
         self._of_image.clear()
         self.image, self.plane = image, None
         if image is not None:
-            events = image.events
-            for moved in (
-                events.scale,
-                events.translate,
-                events.rotate,
-                events.shear,
-                events.affine,
-            ):
+            for moved in placement_events(image):
                 self._of_image.connect(moved, self._look)
-            self._of_image.connect(events.data, self._forget_embeddings)
-            for shown in (events.contrast_limits, events.gamma):
+            self._of_image.connect(image.events.data, self._forget_embeddings)
+            for shown in (image.events.contrast_limits, image.events.gamma):
                 self._of_image.connect(shown, self._forget_displayed)
+        self.channels.follow()
         self.image_changed.emit()
         self._look()
 
@@ -148,7 +145,7 @@ class Controller:
         active = self.viewer.layers.selection.active
         if self.image not in images:
             self.set_image(active if active in images else images[-1] if images else None)
-        elif not self.pinned and active in images:
+        elif not self.pinned and active in images and active not in self.channels.chosen():
             self.set_image(active)
 
     def _on_mouse_move(self, viewer: ViewerModel, event: Any) -> None:  # noqa: ARG002
@@ -170,6 +167,7 @@ class Controller:
     def _on_removed(self, event: Any) -> None:
         self._sessions.pop(event.value, None)
         self._targets.pop(event.value, None)
+        self.channels.forget(event.value)
         self.prompting.forget(event.value)
         self.proposing.forget(event.value)
         self._follow()
@@ -203,8 +201,7 @@ class Controller:
         if image not in self._sessions:
             from napari_mobilesam.session.session import Session  # torch, now that it is needed
 
-            source = LayerSource(image, self.preferences.appearance)
-            self._sessions[image] = Session(model, source, self.target)
+            self._sessions[image] = Session(model, self.channels.source(image), self.target)
             self._sessions[image].go_to(plane.key)
         return Here(image, plane, self._sessions[image])
 
@@ -286,7 +283,7 @@ class Controller:
                 key = plane.at(axis, int(position)).key
                 if 0 <= position < count and not here.session.is_embedded(key):
                     request = here.session.prepare_embed(key)
-                    self.submit(f"embed {key}", request, _nothing, self.long_jobs)
+                    self.submit(f"embed {key}", request, lambda: None, self.long_jobs)
 
     def set_preferences(self, **changes: object) -> None:
         """Change preferences, remember them, and act on them.
@@ -316,13 +313,17 @@ class Controller:
             self._forget_embeddings()
 
     def _forget_embeddings(self, event: Any = None) -> None:  # noqa: ARG002
-        """Read the image anew, after its pixels or their intensities have changed."""
-        image = self.image
-        if image is not None and image in self._sessions:
-            self._sessions[image].use_source(LayerSource(image, self.preferences.appearance))
-        self.plane = None
-        self.embedding_changed.emit()
-        self._look()
+        if self.image is not None:
+            self.read_anew(self.image)
+
+    def read_anew(self, image: Image) -> None:
+        """Read an image anew, after its pixels or how they are looked at have changed."""
+        if image in self._sessions:
+            self._sessions[image].use_source(self.channels.source(image))
+        if image is self.image:
+            self.plane = None
+            self.embedding_changed.emit()
+            self._look()
 
     def submit(
         self, kind: str, request: Any, then: Callable[[], None], jobs: Jobs | None = None
@@ -396,7 +397,3 @@ class Controller:
 
 def _position(plane: DisplayedPlane) -> str:
     return " ".join(str(index) for index in plane.key if index >= 0)
-
-
-def _nothing() -> None:
-    pass

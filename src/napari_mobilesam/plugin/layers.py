@@ -170,7 +170,7 @@ def inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def spatial_shape(image: Image) -> tuple[int, ...]:
     """Shape of an image at full resolution, without its colours."""
-    shape = tuple(_full_resolution(image).shape)
+    shape = tuple(full_resolution(image).shape)
     return shape[:-1] if image.rgb else shape
 
 
@@ -185,6 +185,12 @@ def placement(layer: Layer) -> dict[str, Any]:
         "units": layer.units,
         "axis_labels": layer.axis_labels,
     }
+
+
+def placement_events(layer: Layer) -> tuple[Any, ...]:
+    """Events of a layer that is put elsewhere."""
+    events = layer.events
+    return (events.scale, events.translate, events.rotate, events.shear, events.affine)
 
 
 def lies_on(labels: Labels, image: Image) -> bool:
@@ -209,7 +215,8 @@ def new_labels(image: Image, name: str) -> Labels:
     return Labels(np.zeros(spatial_shape(image), dtype=np.int32), name=name, **placement(image))
 
 
-def _full_resolution(image: Image) -> Any:
+def full_resolution(image: Image) -> Any:
+    """Return the data of an image layer, of the largest level if it has several."""
     return image.data[0] if image.multiscale else image.data
 
 
@@ -226,10 +233,11 @@ class LayerSource:
     """
 
     def __init__(self, image: Image, appearance: Appearance = "percentile") -> None:
-        self._data = _full_resolution(image)
+        self._data = full_resolution(image)
         self.shape = tuple(self._data.shape)
         self.limits: Limits = "percentile"
         self.gamma = 1.0
+        self.channels: tuple[int, ...] | None = None
         if appearance == "displayed":
             low, high = image.contrast_limits
             self.limits = "dtype" if image.rgb else (float(low), float(high))

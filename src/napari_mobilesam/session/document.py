@@ -128,6 +128,7 @@ class ConditionsPart(Part):
     weights: list[tuple[str, str | None]]
     limits: Limits
     gamma: float
+    channels: tuple[int, ...] | None = None
     rounded: bool = False
 
 
@@ -181,6 +182,7 @@ def pack_conditions(conditions: Conditions) -> ConditionsPart:
         weights=list(conditions.weights),
         limits=conditions.limits,
         gamma=conditions.gamma,
+        channels=conditions.channels,
         rounded=conditions.rounded,
     )
 

@@ -20,6 +20,8 @@ class PlaneSource(Protocol):
 
     limits: Limits
     gamma: float
+    channels: tuple[int, ...] | None
+    """Which of the image's channels a plane has, each to be stretched by itself; None for all."""
 
     def plane(self, key: PlaneKey) -> NDArray[np.generic]:
         """Read a plane, (H, W) or (H, W, C)."""
@@ -121,7 +123,8 @@ def plane_slices(key: PlaneKey) -> tuple[int | slice, ...]:
 
 def shown_plane(source: PlaneSource, key: PlaneKey) -> NDArray[np.uint8]:
     """Read a plane as the networks see it: 8-bit RGB, (H, W, 3)."""
-    rgb = to_rgb8(source.plane(key), source.limits)
+    chosen = None if source.channels is None else range(len(source.channels))
+    rgb = to_rgb8(source.plane(key), source.limits, chosen)
     if source.gamma == 1.0:
         return rgb
     curve = np.rint(255 * (np.arange(256) / 255) ** source.gamma).astype(np.uint8)

@@ -53,7 +53,7 @@ class Conditions:
         Side of its square input, in pixels, or the least and the greatest.
     weights : tuple of (str, str or None)
         Files of its weights, and their hashes.
-    limits, gamma
+    limits, gamma, channels
         As for :class:`~napari_mobilesam.session.planes.PlaneSource`.
     rounded : bool
         Whether embeddings were rounded to float16, as a cache keeps them.
@@ -64,6 +64,7 @@ class Conditions:
     weights: tuple[tuple[str, str | None], ...]
     limits: Limits
     gamma: float
+    channels: tuple[int, ...] | None
     rounded: bool
 
     @classmethod
@@ -73,8 +74,15 @@ class Conditions:
         if not isinstance(limits, str):
             limits = float(limits[0]), float(limits[1])
         gamma = float(source.gamma)
-        weights = hashes_of(model)
-        return cls(model.card.name, model.input_size, weights, limits, gamma, model.rounded)
+        return cls(
+            model=model.card.name,
+            input_size=model.input_size,
+            weights=hashes_of(model),
+            limits=limits,
+            gamma=gamma,
+            channels=source.channels,
+            rounded=model.rounded,
+        )
 
 
 def hashes_of(model: MobileSAM) -> tuple[tuple[str, str | None], ...]:

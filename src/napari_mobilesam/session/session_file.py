@@ -56,9 +56,12 @@ def save(session: Session, path: str | PathLike[str]) -> None:
     keys = sorted({accepted.key for accepted in session.log})
     now = Conditions.of(session.model, source)
     conditions = list(dict.fromkeys([*(accepted.conditions for accepted in session.log), now]))
+    packed = [pack_conditions(each) for each in conditions]
+    if any(part.channels for part in packed):  # alone, an image is the first of its channels
+        packed = [part.model_copy(update={"channels": part.channels or (0,)}) for part in packed]
     content = Document(
-        channels=source.channels if isinstance(source, ArraySource) else None,
-        conditions=[pack_conditions(each) for each in conditions],
+        channels=packed[conditions.index(now)].channels,
+        conditions=packed,
         current=conditions.index(now),
         planes=[PlanePart(key=key, sha256=_hash(source.plane(key))) for key in keys],
         accepted=[
@@ -84,7 +87,8 @@ def replay(
     path : path-like
         What :func:`save` wrote.
     image : array
-        The image that was annotated.
+        The image that was annotated; where several layers were looked at together, they are its
+        channels, along a last axis, in the order in which they were chosen.
     model : MobileSAM, optional
         Model to use for all, even if its weights are others; those that the file names if not
         given.
@@ -146,8 +150,8 @@ def _load(
 
 def _source(conditions: ConditionsPart, content: Document, image: ArrayLike) -> ArraySource:
     """Make the image be as it was shown when something was accepted."""
-    limits, gamma = conditions.limits, conditions.gamma
-    return ArraySource(image, limits=limits, channels=content.channels, gamma=gamma)
+    channels = conditions.channels or content.channels
+    return ArraySource(image, limits=conditions.limits, channels=channels, gamma=conditions.gamma)
 
 
 def _enter(session: Session, model: MobileSAM, source: ArraySource) -> None:
@@ -235,7 +239,8 @@ def _other_image(path: Path, got: str) -> FileFormatError:
 
 
 def _hash(pixels: NDArray[np.generic]) -> str:
-    plane = select_channels(pixels)
+    has_two = pixels.ndim == 3 and pixels.shape[-1] == 2
+    plane = select_channels(pixels, (0, 1) if has_two else None)
     digest = hashlib.sha256(f"{plane.shape} {plane.dtype.str}".encode())
     digest.update(np.ascontiguousarray(plane).tobytes())
     return digest.hexdigest()

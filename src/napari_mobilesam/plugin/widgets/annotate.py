@@ -15,6 +15,7 @@ from napari_mobilesam.io.annotations import FORMATS
 from napari_mobilesam.plugin.models import model_choices
 from napari_mobilesam.plugin.widgets.bound import BoundWidget
 from napari_mobilesam.plugin.widgets.canvas_key import CanvasKey
+from napari_mobilesam.plugin.widgets.channels_menu import ChannelsMenu
 from napari_mobilesam.plugin.widgets.form import settings_form, show_values
 from napari_mobilesam.plugin.widgets.layer_combo import LayerCombo
 from napari_mobilesam.plugin.widgets.parts import (
@@ -61,6 +62,7 @@ class AnnotateWidget(BoundWidget):
         self.image = LayerCombo(viewer, Image, "no image", "The image that is annotated.")
         self.pin = button("Pin", "Stay with this image, whichever layer is active.")
         self.pin.setCheckable(True)
+        self.channels = ChannelsMenu(self.controller.channels)
         self.model = self._model_combo()
         self.embed = button("Embed", "Run the encoder on the displayed plane (G).", primary=True)
         self.progress = Progress()
@@ -109,6 +111,7 @@ class AnnotateWidget(BoundWidget):
         for part in (
             row(heading("Image"), help_button()),
             row(self.image, self.pin),
+            self.channels,
             row("Model", self.model),
             self.embed,
             self.progress,
@@ -151,6 +154,9 @@ class AnnotateWidget(BoundWidget):
         connect(controller.progressed, self._on_progress)
         connect(controller.finished, self._on_finished)
         connect(controller.image_changed, self._show_layers)
+        for event in ("inserted", "removed", "renamed"):
+            connect(getattr(controller.viewer.layers.events, event), self._show_channels)
+        connect(controller.channels.changed, self.channels.refresh)
         connect(controller.plane_changed, self._show_readiness)
         connect(controller.embedding_changed, self._show_readiness)
         connect(controller.preferences_changed, self._show_preferences)
@@ -159,6 +165,7 @@ class AnnotateWidget(BoundWidget):
         connect(prompting.kind_changed, self.kind.show_value)
         self.image.chosen.connect(controller.set_image)
         self.pin.toggled.connect(controller.pin)
+        self.channels.chosen.connect(self._on_channels)
         self.embed.clicked.connect(lambda: controller.embed())
         self.progress.cancelled.connect(controller.cancel)
         self.tools.chosen.connect(prompting.take_tool)
@@ -187,6 +194,7 @@ class AnnotateWidget(BoundWidget):
 
     def _show_layers(self) -> None:
         prompting = self.controller.prompting
+        self.channels.refresh()
         self.image.show_layer(self.controller.image)
         self.points.show_layer(prompting.points)
         self.shapes.show_layer(prompting.shapes)
@@ -231,6 +239,13 @@ class AnnotateWidget(BoundWidget):
     def _on_preferences(self) -> None:
         values = {row.name: row.value for form in self._forms for row in form}
         self._try(lambda: self.controller.set_preferences(**values))
+
+    def _show_channels(self, event: object = None) -> None:  # noqa: ARG002
+        self.channels.refresh()
+
+    def _on_channels(self, layers: list[Image]) -> None:
+        self._try(lambda: self.controller.channels.choose(layers))
+        self.channels.refresh()
 
     def _on_model(self) -> None:
         name = self.model.currentData()
