@@ -168,6 +168,39 @@ def test_everything_may_look_at_a_part(prompting, controller, region):
     assert not controller.here.session.found.labels[120:, 120:].any()
 
 
+def test_a_second_run_goes_on_with_the_layer_of_the_first(viewer, controller, discs):
+    viewer.add_image(discs)
+    proposing = controller.proposing
+    proposing.run()
+    first, boxes = proposing.layer, np.array(proposing.layer.data)
+    first.add_rectangles([[20, 125], [20, 175], [70, 175], [70, 125]])
+    proposing.run()
+    assert proposing.layer is first
+    assert first.visible
+    np.testing.assert_allclose(np.array(first.data), boxes)
+    found = len(controller.here.session.found)
+    first.remove([0])
+    assert len(controller.here.session.found) == found - 1
+
+
+def test_a_run_while_proposals_are_drawn_starts_over(prompting, controller, monkeypatch):
+    put_off = []
+    monkeypatch.setattr(controller, "_later", put_off.append)
+    proposing = controller.proposing
+    prompting.points.add(CENTRES[0])
+    for _ in range(2):
+        proposing.run()
+        while put_off and controller.here.session.found is None:
+            put_off.pop(0)()
+    while put_off:
+        put_off.pop(0)()
+    found = controller.here.session.found
+    assert len(proposing.layer.data) == len(found.candidates)
+    before = len(found)
+    proposing.layer.remove([0])
+    assert len(controller.here.session.found) == before - 1
+
+
 def as_is(discs):
     return discs
 

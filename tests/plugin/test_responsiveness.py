@@ -1,5 +1,6 @@
 """Nothing freezes: the event loop comes round while the networks run."""
 
+import gc
 import json
 import os
 import subprocess
@@ -86,6 +87,16 @@ def test_the_event_loop_goes_on_while_everything_is_found(controller, qtbot):
     proposing = controller.proposing
     assert_goes_on(qtbot, controller, proposing.run, controller.long_jobs)
     assert len(proposing.layer.data) == len(controller.here.session.found.candidates.scores) > 50
+
+
+def test_full_collections_wait_until_nothing_is_under_way(controller, qtbot):
+    before = gc.get_threshold()
+    controller.here.session.use_source(controller.here.session.source)
+    controller.embed()
+    qtbot.waitUntil(controller.live_jobs.busy, timeout=10_000)
+    assert gc.get_threshold()[2] > 1_000_000
+    finish(qtbot, controller)
+    qtbot.waitUntil(lambda: gc.get_threshold() == before)
 
 
 def test_the_event_loop_goes_on_in_a_process_that_has_loaded_and_compiled_nothing(tmp_path):

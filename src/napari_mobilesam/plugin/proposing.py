@@ -49,6 +49,7 @@ class Proposing:
         self.region: Region = "plane"
         self.layer: Shapes | None = None
         self._asked = self.settings
+        self._undrawn: NDArray[np.float64] | None = None
         controller.finished.connect(self._on_finished)
 
     def run(self) -> None:
@@ -154,12 +155,14 @@ class Proposing:
     def _show_frame(self, here: Here, window: Window | None = None) -> None:
         """Show where proposals are looked for until they come, in the layer they will be in."""
         self._of_layer.clear()
+        self._undrawn = None
         frame = here.plane.to_data(rectangle(window or (0, 0, *here.plane.shape)))
         layer = self.layer
         if layer is not None and _lies_on(layer, here):
             layer.name = f"{here.image.name} proposals"
             layer.data = []
             layer.add_rectangles(frame)
+            layer.visible = True
             return
         self._remove_proposals()
         self.layer = layer = Shapes(
@@ -180,23 +183,23 @@ class Proposing:
         if self.layer is not None:
             self.layer.visible = False  # each change of visible shapes compiles shaders anew
             self.layer.data = []
-            self._draw_later(self.layer, here.plane, boxes_yxyx)
+            self._undrawn = boxes_yxyx
+            self._draw_later(here.plane)
 
-    def _draw_later(
-        self, layer: Shapes, plane: DisplayedPlane, boxes_yxyx: NDArray[np.float64]
-    ) -> None:
-        self._controller.later(lambda: self._draw(layer, plane, boxes_yxyx))
+    def _draw_later(self, plane: DisplayedPlane) -> None:
+        self._controller.later(lambda: self._draw(plane))
 
-    def _draw(self, layer: Shapes, plane: DisplayedPlane, boxes_yxyx: NDArray[np.float64]) -> None:
+    def _draw(self, plane: DisplayedPlane) -> None:
         """Draw rectangles a few at a time, so that the viewer goes on meanwhile."""
-        is_gone = layer is not self.layer
-        if is_gone:
+        layer, boxes_yxyx = self.layer, self._undrawn
+        if layer is None or boxes_yxyx is None:
             return
         if len(boxes_yxyx):
-            now, rest = boxes_yxyx[:DRAWN_AT_ONCE], boxes_yxyx[DRAWN_AT_ONCE:]
+            now, self._undrawn = boxes_yxyx[:DRAWN_AT_ONCE], boxes_yxyx[DRAWN_AT_ONCE:]
             layer.add_rectangles([plane.to_data(rectangle(box)) for box in now])
-            self._draw_later(layer, plane, rest)
+            self._draw_later(plane)
         else:
+            self._undrawn = None
             with layer.events.highlight.blocker():  # nothing is: spares compiling its shaders
                 layer.visible = True
             self._of_layer.connect(layer.events.data, self._on_edited)
