@@ -81,7 +81,9 @@ def test_the_page_of_the_command_line_knows_every_command_and_no_other_option():
 
 
 def test_the_table_of_formats_is_that_of_the_code():
-    rows = re.findall(r"^\| `(\w+)` \| `\.labels(\S+)` \|", page("docs/formats.md"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `([\w-]+)` \| `\.labels(\S+)` \|", page("docs/formats.md"), re.MULTILINE
+    )
     assert dict(rows) == {name: known.extensions[0] for name, known in FORMATS.items()}
 
 

@@ -1,3 +1,4 @@
+import shutil
 import signal
 import subprocess
 import sys
@@ -6,6 +7,7 @@ import time
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from skimage.draw import disk
 
 from napari_mobilesam.api import load_model
@@ -13,6 +15,7 @@ from napari_mobilesam.bulk.files import batch
 from napari_mobilesam.bulk.inputs import find_images
 from napari_mobilesam.bulk.journal import NAME, Journal
 from napari_mobilesam.core.errors import FileFormatError, SettingsError
+from napari_mobilesam.io.annotations import read_annotations
 
 COUNT = 6
 
@@ -133,3 +136,54 @@ def test_clashes_and_settings_are_refused_first(sam, folder, tmp_path):
         batch([folder, other], tmp_path / "out", model=sam)
     with pytest.raises(SettingsError):
         batch(folder, tmp_path / "out", model=sam, confidence=7)
+
+
+def plate_of(path, images, version):
+    """Write a plate of one well, with two channels of which the second is the image."""
+    plate = zarr.create_group(path, zarr_format=3 if version == "0.5" else 2)
+
+    def describe(group, known):
+        group.attrs.update({"ome": {"version": "0.5"} | known} if version == "0.5" else known)
+
+    describe(plate, {"plate": {"wells": [{"path": "B/3"}]}})
+    well = plate.create_group("B/3")
+    describe(well, {"well": {"images": [{"path": str(n)} for n in range(len(images))]}})
+    axes = [{"name": "c", "type": "channel"}, *({"name": n, "type": "space"} for n in "yx")]
+    for number, image in enumerate(images):
+        field = well.create_group(str(number))
+        datasets = [{"path": "0", "coordinateTransformations": []}]
+        describe(field, {"multiscales": [{"axes": axes, "datasets": datasets}]})
+        pixels = np.stack([np.zeros_like(image), image])
+        field.create_array("0", data=pixels, chunks=(1, *image.shape))
+    return path
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_every_field_of_a_plate_is_labelled_in_place(sam, folder, tmp_path, version):
+    images = [tifffile.imread(folder / f"field_{number}.tif") for number in range(2)]
+    plate = plate_of(tmp_path / "p.zarr", images, version)
+    options = {"model": sam, "formats": ["ome-zarr", "tiff"], "channels": (1,)}
+    table = batch(plate, tmp_path / "out", **options)
+    assert (table["error"] == "").all()
+    plain = batch(folder, tmp_path / "plain", model=sam, formats=["tiff"])
+    assert table["objects"].tolist() == plain["objects"][:2].tolist()
+    for number in range(2):
+        labels = tifffile.imread(tmp_path / "out" / f"p_B_3_{number}.labels.tif")
+        field = plate / "B" / "3" / str(number)
+        own = read_annotations(field / "labels" / "mobilesam", format="ome-zarr")
+        np.testing.assert_array_equal(own, labels)
+    assert batch(plate, tmp_path / "out", **options)["skipped"].all()
+    zarr.open_array(field / "0")[1] = 0
+    shutil.rmtree(plate / "B" / "3" / "0" / "labels")
+    again = batch(plate, tmp_path / "out", **options)
+    assert not again["skipped"].any()
+    assert again["objects"].tolist() == [plain["objects"][0], 0]
+
+
+def test_labels_of_other_images_are_omezarrs_of_their_own(sam, folder, tmp_path):
+    options = {"model": sam, "formats": ["ome-zarr", "tiff"]}
+    batch(folder, folder, **options)
+    labels = tifffile.imread(folder / "field_4.labels.tif")
+    own = read_annotations(folder / "field_4.labels.ome.zarr")
+    np.testing.assert_array_equal(own, labels)
+    assert batch(folder, folder, **options)["skipped"].tolist() == [True] * COUNT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,20 +11,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_mobilesam.api import MobileSAM, load_model
-from napari_mobilesam.bulk.inputs import find_images, refuse_clashes
+from napari_mobilesam.bulk.inputs import find_images, refuse_clashes, result_name
 from napari_mobilesam.bulk.journal import Journal
-from napari_mobilesam.bulk.plane import LargeInstances, segment_large
+from napari_mobilesam.bulk.plane import LargeInstances, Plane, segment_large
 from napari_mobilesam.core.errors import CancelledError, FileFormatError, MobileSAMError
 from napari_mobilesam.core.instances import Instances
 from napari_mobilesam.core.settings import EverythingSettings, Limits
 from napari_mobilesam.io.annotations import FORMATS, write_annotations
-from napari_mobilesam.io.images import read_image
+from napari_mobilesam.io.images import open_image, read_image
+from napari_mobilesam.io.ome_zarr import LazyPlane, is_zarr
+from napari_mobilesam.io.planes import ImagePlane
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MARGIN_SHARE = 8
 """Tiles overlap their neighbours by this part of their side, on every side."""
+
+LABELS_NAME = "mobilesam"
+"""Name of the label image in the ``labels`` group of an OME-Zarr."""
 
 Progress = Callable[[int, int], None]
 
@@ -52,7 +57,7 @@ def batch(
     Parameters
     ----------
     images : path-like, or several
-        Files, folders and patterns; see :func:`~.inputs.find_images`.
+        Files, OME-Zarrs, folders and patterns; see :func:`~.inputs.find_images`.
     output : path-like
         Folder to write to; made if need be. Results of an earlier run are replaced where the
         image or a setting has changed.
@@ -101,20 +106,12 @@ def batch(
         entry = journal.finished(path)
         if entry is not None:
             return {"objects": entry.objects, "skipped": True}
-        image = read_image(path, plane=plane)
-        found = find_everything(sam, image.pixels, chosen, limits, channels, tile)
+        start = time.perf_counter()
+        image, shown = open_for(path, plane, channels, tile)
+        found = find_everything(sam, image.pixels, chosen, limits, shown, tile)
         outputs = output_paths(folder, path, formats)
-        for name, target in outputs.items():
-            write_annotations(
-                target,
-                np.asarray(found.labels),
-                format=name,
-                table=found.table,
-                image_name=path.name,
-                metadata={"model": sam.card.name, "input_size": sam.input_size},
-                pixel_size_um=image.pixel_size_um,
-            )
-        journal.add(path, outputs.values(), len(found))
+        write_results(outputs, path, image, found, sam, plane)
+        journal.add(path, outputs.values(), len(found), time.perf_counter() - start)
         return {"objects": len(found)}
 
     return pd.DataFrame(_rows(paths, finish, progress))
@@ -128,7 +125,7 @@ def fingerprint(sam: MobileSAM) -> dict[str, object]:
 
 def find_everything(
     sam: MobileSAM,
-    pixels: np.ndarray,
+    pixels: Plane,
     settings: EverythingSettings,
     limits: Limits,
     channels: Sequence[int] | None,
@@ -138,7 +135,11 @@ def find_everything(
     """Find every object of a plane, at once or in tiles."""
     if tile is None:
         return sam.everything(
-            pixels, settings=settings, limits=limits, channels=channels, progress=progress
+            np.asarray(pixels),
+            settings=settings,
+            limits=limits,
+            channels=channels,
+            progress=progress,
         )
     return segment_large(
         pixels,
@@ -152,9 +153,61 @@ def find_everything(
     )
 
 
+def open_for(
+    path: Path,
+    plane: Sequence[int] | None,
+    channels: Sequence[int] | None,
+    tile: int | None,
+) -> tuple[ImagePlane | LazyPlane, tuple[int, ...] | None]:
+    """Read a plane of chosen channels, lazily where it is looked at in tiles.
+
+    Returns
+    -------
+    image : ImagePlane or LazyPlane
+        Only the chosen channels.
+    shown : tuple of int or None
+        The channels of what was read that are to be looked at.
+    """
+    read = read_image if tile is None else open_image
+    image = read(path, plane=plane, channels=channels)
+    return image, None if channels is None else tuple(range(len(channels)))
+
+
 def output_paths(folder: Path, image: Path, formats: Sequence[str]) -> dict[str, Path]:
-    """Files to write for an image, by format."""
-    return {name: folder / f"{image.stem}.labels{FORMATS[name].extensions[0]}" for name in formats}
+    """Files or folders to write for an image, by format.
+
+    The labels of an OME-Zarr are written into it if they are to be OME-Zarr, too.
+    """
+    paths = {
+        name: folder / f"{result_name(image)}.labels{FORMATS[name].extensions[0]}"
+        for name in formats
+    }
+    if "ome-zarr" in paths and is_zarr(image):
+        paths["ome-zarr"] = image / "labels" / LABELS_NAME
+    return paths
+
+
+def write_results(
+    outputs: Mapping[str, Path],
+    path: Path,
+    image: ImagePlane | LazyPlane,
+    found: Instances | LargeInstances,
+    sam: MobileSAM,
+    plane: Sequence[int] | None,
+) -> None:
+    """Write what was found in a plane of the image at ``path`` to its :func:`output_paths`."""
+    for name, target in outputs.items():
+        write_annotations(
+            target,
+            np.asarray(found.labels),
+            format=name,
+            table=found.table,
+            image_name=path.name,
+            metadata={"model": sam.card.name, "input_size": sam.input_size},
+            pixel_size_um=image.pixel_size_um,
+            within=path if target.is_relative_to(path) else None,
+            plane=plane,
+        )
 
 
 def _rows(

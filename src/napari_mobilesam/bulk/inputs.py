@@ -7,6 +7,10 @@ from pathlib import Path
 
 from napari_mobilesam.core.errors import FileFormatError
 from napari_mobilesam.io.images import IMAGE_SUFFIXES
+from napari_mobilesam.io.ome_zarr import find_fields, is_zarr, name_within_zarr
+
+LABELS = ".labels."
+"""What tells results from images in their names."""
 
 
 def find_images(inputs: Iterable[str | PathLike[str]]) -> list[Path]:
@@ -15,8 +19,9 @@ def find_images(inputs: Iterable[str | PathLike[str]]) -> list[Path]:
     Parameters
     ----------
     inputs : iterable of path-like
-        Files, whatever their ending; folders, for the images in them; patterns such as
-        ``plates/**/*.tif``. Hidden files are passed over, but if named.
+        Files, whatever their ending; OME-Zarr images, and plates for all of their fields;
+        folders, for the images in them; patterns such as ``plates/**/*.tif``. Hidden files and
+        label images of an earlier run are passed over, but if named.
 
     Raises
     ------
@@ -26,7 +31,9 @@ def find_images(inputs: Iterable[str | PathLike[str]]) -> list[Path]:
     found: dict[Path, None] = {}
     for given in inputs:
         path = Path(given)
-        if path.is_dir():
+        if is_zarr(path):
+            images = find_fields(path)
+        elif path.is_dir():
             images = _images(path.iterdir())
         elif set("*?[") & set(str(path)) and not path.exists():
             root = Path(path.anchor)
@@ -34,7 +41,9 @@ def find_images(inputs: Iterable[str | PathLike[str]]) -> list[Path]:
         else:
             images = [path]
         if not images:
-            raise FileFormatError(f"{given} holds no images", expected=" ".join(IMAGE_SUFFIXES))
+            raise FileFormatError(
+                f"{given} holds no images", expected=" ".join((*IMAGE_SUFFIXES, "OME-Zarr"))
+            )
         found |= dict.fromkeys(images)
     return list(found)
 
@@ -47,18 +56,30 @@ def refuse_clashes(images: Sequence[Path]) -> None:
     FileFormatError
         If there are such.
     """
-    for stem, count in Counter(path.stem for path in images).items():
+    names = [result_name(path) for path in images]
+    for name, count in Counter(names).items():
         if count > 1:
-            clashing = ", ".join(str(path) for path in images if path.stem == stem)
+            clashing = ", ".join(
+                str(path) for path, own in zip(images, names, strict=True) if own == name
+            )
             raise FileFormatError(
                 f"the results of these would have one name: {clashing}",
                 remedy="Give each of their folders an output folder of its own.",
             )
 
 
+def result_name(image: Path) -> str:
+    """Name that the results of an image begin with; in a plate it tells well and field."""
+    return name_within_zarr(image) if is_zarr(image) else image.stem
+
+
 def _images(paths: Iterable[Path]) -> list[Path]:
-    return sorted(
-        path
-        for path in paths
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )
+    found: list[Path] = []
+    for path in sorted(paths):
+        if path.name.startswith(".") or LABELS in path.name:
+            continue
+        if is_zarr(path):
+            found += find_fields(path)
+        elif path.suffix.lower() in IMAGE_SUFFIXES:
+            found.append(path)
+    return found

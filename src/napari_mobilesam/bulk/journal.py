@@ -9,6 +9,7 @@ from pathlib import Path
 import xxhash
 
 from napari_mobilesam.core.errors import FileFormatError
+from napari_mobilesam.io.ome_zarr import signature
 
 NAME = "mobilesam-batch.jsonl"
 """File in the output folder, a line an image that was finished."""
@@ -23,11 +24,14 @@ class Entry:
     task : str
         Hash of how it was done.
     size, modified_ns : int
-        The image file's, to notice another one of the same name.
+        The image's, to notice another one of the same name.
     outputs : dict
-        Sizes of the files that were written, by their names.
+        Sizes of the files and folders that were written, by their names, or by their paths if
+        they lie elsewhere.
     objects : int
         How many were found.
+    seconds : float
+        How long that took.
     """
 
     task: str
@@ -35,6 +39,7 @@ class Entry:
     modified_ns: int
     outputs: dict[str, int]
     objects: int
+    seconds: float = 0.0
 
 
 class Journal:
@@ -61,18 +66,14 @@ class Journal:
     def finished(self, image: Path) -> Entry | None:
         """Tell what is known of an image that needs not be done again."""
         entry = self._entries.get(_key(image))
-        if entry is None or entry.task != self._task or not image.is_file():
+        if entry is None or entry.task != self._task or not image.exists():
             return None
-        stat = image.stat()
         folder = self._path.parent
-        whole = all(
-            (folder / name).is_file() and (folder / name).stat().st_size == size
-            for name, size in entry.outputs.items()
-        )
-        same = (stat.st_size, stat.st_mtime_ns) == (entry.size, entry.modified_ns)
+        whole = all(_size(folder / name) == size for name, size in entry.outputs.items())
+        same = _state(image) == (entry.size, entry.modified_ns)
         return entry if same and whole else None
 
-    def add(self, image: Path, outputs: Iterable[Path], objects: int) -> None:
+    def add(self, image: Path, outputs: Iterable[Path], objects: int, seconds: float = 0.0) -> None:
         """Remember that an image is finished.
 
         Raises
@@ -80,9 +81,12 @@ class Journal:
         FileFormatError
             If the journal cannot be written.
         """
-        stat = image.stat()
-        sizes = {path.name: path.stat().st_size for path in outputs}
-        entry = Entry(self._task, stat.st_size, stat.st_mtime_ns, sizes, objects)
+        folder = self._path.parent
+        sizes = {
+            path.name if path.parent == folder else str(path.resolve()): _size(path) or 0
+            for path in outputs
+        }
+        entry = Entry(self._task, *_state(image), sizes, objects, round(seconds, 2))
         self._entries[_key(image)] = entry
         line = json.dumps({"image": _key(image)} | {n: getattr(entry, n) for n in Entry.__slots__})
         try:
@@ -92,6 +96,19 @@ class Journal:
                 os.fsync(file.fileno())
         except OSError as error:
             raise FileFormatError(f"{self._path} cannot be written", got=str(error)) from error
+
+
+def _state(image: Path) -> tuple[int, int]:
+    if image.is_dir():
+        return signature(image)
+    stat = image.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _size(path: Path) -> int | None:
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size if path.is_file() else None
 
 
 def _key(image: Path) -> str:
@@ -106,7 +123,7 @@ def _read(path: Path) -> dict[str, Entry]:
         try:
             fields = json.loads(line)
             image = str(fields.pop("image"))
-            sizes = {Path(name).name: int(size) for name, size in fields.pop("outputs").items()}
+            sizes = {str(name): int(size) for name, size in fields.pop("outputs").items()}
             entries[image] = Entry(outputs=sizes, **fields)
         except (ValueError, TypeError, KeyError, AttributeError):
             continue  # cut off in the middle, or not ours

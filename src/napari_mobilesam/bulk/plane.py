@@ -23,6 +23,7 @@ from napari_mobilesam.core.overlaps import visible_parts
 from napari_mobilesam.core.planes import intensity_limits
 from napari_mobilesam.core.settings import EverythingSettings, Limits
 from napari_mobilesam.core.tiling import Tile, plan_tiles
+from napari_mobilesam.io.images import open_image
 from napari_mobilesam.zoo.catalog import get_card
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class LargeInstances:
 
 
 def segment_large(
-    image: Plane,
+    image: Plane | str | PathLike[str],
     *,
     model: str | MobileSAM = "micro",
     output: str | PathLike[str] | None = None,
@@ -86,6 +87,7 @@ def segment_large(
     settings: EverythingSettings | None = None,
     limits: Limits = "percentile",
     channels: Sequence[int] | None = None,
+    plane: Sequence[int] | None = None,
     input_size: InputSize | None = None,
     device: str = "auto",
     threads: int | None = None,
@@ -102,8 +104,9 @@ def segment_large(
 
     Parameters
     ----------
-    image : (H, W) or (H, W, C) array
-        Anything that can be sliced: numpy, zarr, dask, or a memory-mapped file.
+    image : (H, W) or (H, W, C) array, or path-like
+        Anything that can be sliced: numpy, zarr, dask, or a memory-mapped file; or an image file
+        or an OME-Zarr image, of which tiles are read as they are looked at.
     model : str or MobileSAM
         Name or path of a model, or a loaded one, whose input size and device then count. The
         workers of a cluster load it by its name.
@@ -117,6 +120,9 @@ def segment_large(
         How objects are found; the model's own if not given. ``max_objects`` counts for each tile.
     limits, channels
         As for :meth:`~napari_mobilesam.api.MobileSAM.embed`; percentiles are those of a sample.
+    plane : sequence of int, optional
+        Which plane of a stack, if a path is given; see
+        :func:`~napari_mobilesam.io.images.read_image`.
     input_size, device, threads
         As for :class:`~.blocks.Recipe`.
     client : dask.distributed.Client, optional
@@ -136,9 +142,14 @@ def segment_large(
     ------
     ImageError
         If the array is no plane.
+    FileFormatError
+        If the image at a path cannot be read.
     SettingsError
         If a parameter is out of range.
     """
+    if isinstance(image, str | PathLike):
+        image = open_image(image, plane=plane, channels=channels).pixels
+        channels = None if channels is None else range(len(channels))
     if len(image.shape) not in (2, 3) or 0 in image.shape:
         raise ImageError(
             "this array is no plane",
@@ -202,9 +213,10 @@ def plane_limits(image: Plane, limits: Limits) -> tuple[float, float]:
     """Intensity limits of a plane, from rows and columns spread over all of it."""
     if limits == "percentile":
         step = max(1, int(np.sqrt(image.shape[0] * image.shape[1] / SAMPLES)))
-        rows = range(step // 2, image.shape[0], step)
-        sample = np.stack([np.asarray(image[row])[step // 2 :: step] for row in rows])
-        return intensity_limits(sample, limits)
+        band = max(1, CHUNK // step) * step  # so that stored chunks are decoded once
+        starts = range(step // 2, image.shape[0], band)
+        bands = [np.asarray(image[y : y + band : step, step // 2 :: step]) for y in starts]
+        return intensity_limits(np.concatenate(bands), limits)
     return intensity_limits(np.zeros((1, 1), image.dtype), limits)
 
 

@@ -1,5 +1,6 @@
 """Label one image: read it, find its objects, write them. Imported only when there is work."""
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -8,9 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mobilesam.api import MobileSAM
-from napari_mobilesam.bulk.files import find_everything, fingerprint, output_paths
+from napari_mobilesam.bulk.files import (
+    find_everything,
+    fingerprint,
+    open_for,
+    output_paths,
+    write_results,
+)
 from napari_mobilesam.bulk.journal import Journal
-from napari_mobilesam.bulk.plane import LargeInstances
+from napari_mobilesam.bulk.plane import LargeInstances, Plane
 from napari_mobilesam.cli.prompts import ObjectPrompts, PromptSet, split_objects
 from napari_mobilesam.core.errors import FileFormatError, PromptError
 from napari_mobilesam.core.instances import Candidates, Instances, resolve
@@ -18,8 +25,6 @@ from napari_mobilesam.core.masks import MaskBatch
 from napari_mobilesam.core.planes import select_channels
 from napari_mobilesam.core.settings import EverythingSettings, FilterSettings, Limits
 from napari_mobilesam.inference.encode import ImageEmbedding
-from napari_mobilesam.io.annotations import write_annotations
-from napari_mobilesam.io.images import read_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +89,11 @@ def label_image(
         raise FileFormatError(
             f"{existing[0]} exists", remedy="Choose another folder, or replace it by --overwrite."
         )
-    image = read_image(path, plane=task.plane)
-    found = _segment(sam, task, path, image.pixels, report)
-    for name, output in outputs.items():
-        write_annotations(
-            output,
-            np.asarray(found.labels),
-            format=name,
-            table=found.table,
-            image_name=path.name,
-            metadata={"model": sam.card.name, "input_size": sam.input_size},
-            pixel_size_um=image.pixel_size_um,
-        )
-    journal.add(path, outputs.values(), len(found))
+    start = time.perf_counter()
+    image, shown = open_for(path, task.plane, task.channels, task.tile)
+    found = _segment(sam, replace(task, channels=shown), path, image.pixels, report)
+    write_results(outputs, path, image, found, sam, task.plane)
+    journal.add(path, outputs.values(), len(found), time.perf_counter() - start)
     return found
 
 
@@ -104,7 +101,7 @@ def _segment(
     sam: MobileSAM,
     task: Task,
     path: Path,
-    pixels: NDArray[np.generic],
+    pixels: Plane,
     report: Callable[[int, int], None],
 ) -> Instances | LargeInstances:
     if isinstance(task.settings, EverythingSettings):
@@ -112,6 +109,7 @@ def _segment(
             sam, pixels, task.settings, task.limits, task.channels, task.tile, report
         )
     objects = split_objects(_prompts_of(task, path), one_object=task.one_object)
+    pixels = np.asarray(pixels)
     embedding = sam.embed(pixels, limits=task.limits, channels=task.channels)
     intensity = select_channels(pixels, task.channels)
     return as_instances(decode(sam, embedding, objects), objects, intensity, task.settings)

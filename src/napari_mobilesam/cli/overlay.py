@@ -1,6 +1,5 @@
 """Draw objects and prompts over a picture."""
 
-import colorsys
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter
 from skimage.measure import find_contours
 
+from napari_mobilesam.core.colours import colour_of
 from napari_mobilesam.core.masks import CroppedMask
 from napari_mobilesam.io.objects import split
 
@@ -22,7 +22,6 @@ _FILL_OPACITY = 70
 _CAPTION_HEIGHT, _GUTTER = 44, 12
 _BACKGROUND, _TEXT = (18, 20, 24), (235, 235, 235)
 _POSITIVE, _NEGATIVE, _BOX = (46, 204, 64), (255, 65, 54), (255, 220, 0)
-_GOLDEN_ANGLE = 0.618034
 
 
 def draw_objects(
@@ -56,7 +55,7 @@ def draw_objects(
     canvas = Image.fromarray(rgb).resize(size, Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(canvas, "RGBA")
     for number, (_, mask) in enumerate(split(labels.astype(np.int64))):
-        colour = _colour(number)
+        colour = colour_of(number)
         for contour in _contours(mask):
             line = [(x * factor, y * factor) for y, x in contour]
             draw.polygon(line, fill=(*colour, _FILL_OPACITY))
@@ -92,9 +91,3 @@ def _contours(mask: CroppedMask) -> list[NDArray[np.float64]]:
     soft = gaussian_filter(np.pad(mask.pixels, margin).astype(np.float32), sigma=0.7)
     origin = np.array([mask.y0, mask.x0]) - margin + 0.5
     return [contour + origin for contour in find_contours(soft, 0.5)]
-
-
-def _colour(number: int) -> tuple[int, int, int]:
-    """Bright colours, neighbours in number far apart in hue."""
-    red, green, blue = colorsys.hsv_to_rgb(number * _GOLDEN_ANGLE % 1.0, 0.85, 1.0)
-    return int(red * 255), int(green * 255), int(blue * 255)

@@ -55,6 +55,7 @@ class Format(StrEnum):
     ROI = "roi"
     YOLO = "yolo"
     CSV = "csv"
+    OME_ZARR = "ome-zarr"
 
 
 @settings_options(SETTINGS)
@@ -63,7 +64,8 @@ def segment(
     images: Annotated[
         list[Path],
         typer.Argument(
-            help="TIFF, PNG, JPEG, BMP or .npy files; folders of them; patterns in quotes."
+            help="TIFF, PNG, JPEG, BMP or .npy files; OME-Zarr images and plates; folders of "
+            "them; patterns in quotes."
         ),
     ],
     output: Annotated[

@@ -23,8 +23,9 @@ def to_rgb8(
     Parameters
     ----------
     image : (H, W) or (H, W, C) array
-        Grey, RGB, RGBA (alpha is ignored) or up to five channels; bool, integer or float.
-        NaN and minus infinity become black, plus infinity white.
+        Grey, RGB, RGBA (alpha is ignored) or up to five channels, or any number of which
+        ``channels`` chooses; bool, integer or float. NaN and minus infinity become black, plus
+        infinity white.
     limits : "percentile", "dtype" or (low, high)
         Intensities that become black and white: percentiles 0.1 and 99.9 of the finite values,
         over all channels of a colour image and channel by channel otherwise; the range of the
@@ -56,7 +57,7 @@ def to_rgb8(
 def select_channels(image: ArrayLike, channels: Sequence[int] | None = None) -> NDArray[np.generic]:
     """Check that an array is a plane and return its one to three channels, shape (H, W, C)."""
     plane = _as_array(image)
-    _check_plane(plane)
+    _check_plane(plane, are_chosen=channels is not None)
     if plane.ndim == 2:
         plane = plane[..., np.newaxis]
     count = plane.shape[-1]
@@ -69,7 +70,7 @@ def select_channels(image: ArrayLike, channels: Sequence[int] | None = None) -> 
                 remedy="Choose one to three of them, for example channels=(0, 1).",
             )
         return plane[..., :3]
-    return plane[..., _check_channels(channels, count)]
+    return plane[..., check_channels(channels, count)]
 
 
 def intensity_limits(plane: NDArray[np.generic], limits: Limits) -> tuple[float, float]:
@@ -110,9 +111,9 @@ def _as_array(image: ArrayLike) -> NDArray[np.generic]:
         ) from error
 
 
-def _check_plane(plane: NDArray[np.generic]) -> None:
+def _check_plane(plane: NDArray[np.generic], *, are_chosen: bool) -> None:
     shape = f"shape {plane.shape}"
-    if plane.ndim not in (2, 3) or (plane.ndim == 3 and plane.shape[-1] > 5):
+    if plane.ndim not in (2, 3) or (plane.ndim == 3 and plane.shape[-1] > 5 and not are_chosen):
         raise ImageError(
             "this array is no plane",
             expected="(H, W) or (H, W, C) with up to 5 channels last",
@@ -135,7 +136,14 @@ def _check_plane(plane: NDArray[np.generic]) -> None:
         )
 
 
-def _check_channels(channels: Sequence[int], count: int) -> list[int]:
+def check_channels(channels: Sequence[int], count: int) -> list[int]:
+    """Return one to three channel numbers from 0, of an image that has ``count``.
+
+    Raises
+    ------
+    SettingsError
+        If these are none.
+    """
     try:
         chosen = [index(channel) for channel in channels]
     except TypeError:
@@ -146,7 +154,7 @@ def _check_channels(channels: Sequence[int], count: int) -> list[int]:
             expected=f"one to three channel numbers from 0 to {count - 1}",
             got=repr(channels),
         )
-    return chosen
+    return [channel % count for channel in chosen]
 
 
 def _dtype_limits(dtype: np.dtype[np.generic]) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """Write labels in any format, and read them back from those that hold masks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_mobilesam.core.errors import FileFormatError
 from napari_mobilesam.io.atomic import replacing
-from napari_mobilesam.io.formats import coco, csv, geojson, label_tiff, roi, yolo
+from napari_mobilesam.io.formats import coco, csv, geojson, label_tiff, ome_zarr, roi, yolo
 from napari_mobilesam.io.objects import LabelledImage, as_labels
+from napari_mobilesam.io.ome_zarr import open_ome_zarr
 
 Write = Callable[[Path, LabelledImage], None]
 Read = Callable[[Path, tuple[int, int] | None], NDArray[np.int64]]
@@ -58,6 +59,9 @@ FORMATS = {
             "yolo", "YOLO segmentation text", (".yolo.txt", ".txt"), yolo.write, yolo.read
         ),
         AnnotationFormat("csv", "CSV table", (".csv",), csv.write, None),
+        AnnotationFormat(
+            "ome-zarr", "OME-Zarr labels", (".ome.zarr", ".zarr"), ome_zarr.write, ome_zarr.read
+        ),
     )
 }
 """Every known format by its name."""
@@ -72,6 +76,8 @@ def write_annotations(
     image_name: str = "",
     metadata: Mapping[str, object] | None = None,
     pixel_size_um: tuple[float, float] | None = None,
+    within: str | PathLike[str] | None = None,
+    plane: Sequence[int] | None = None,
 ) -> None:
     """Write a label image; an existing file is replaced once the new one is whole.
 
@@ -91,15 +97,24 @@ def write_annotations(
         What to remember beside the pixels, such as the model's name.
     pixel_size_um : (float, float), optional
         Height and width of a pixel in micrometres.
+    within : path-like, optional
+        OME-Zarr image that was labelled, if ``path`` is a ``labels/NAME`` of its own.
+    plane : sequence of int, optional
+        The plane of it that was labelled, one number for each axis of the stack.
 
     Raises
     ------
     FileFormatError
-        If the format is unknown or cannot hold the labels, or the file cannot be written.
+        If the format is unknown or cannot hold the labels, the file cannot be written, or there
+        is a folder that is not ours.
     """
     chosen = find_format(path, format)
     texts = {key: str(value) for key, value in (metadata or {}).items()}
     image = LabelledImage(as_labels(labels), table, image_name, texts, pixel_size_um)
+    if within is not None:
+        ome_zarr.write_into(open_ome_zarr(Path(within)), Path(path).name, image, plane)
+        return
+    ome_zarr.refuse_foreign(Path(path))
     with replacing(Path(path)) as draft:
         chosen.write(draft, image)
 

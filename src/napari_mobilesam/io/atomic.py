@@ -1,5 +1,6 @@
-"""Files that are either written whole or not at all."""
+"""Files and folders that are either written whole or not at all."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,13 +16,22 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises
     ------
     FileFormatError
-        If the file cannot be written there.
+        If the file or folder cannot be written there.
     """
     draft = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     try:
         yield draft
-        draft.replace(path)
+        if draft.is_dir() and path.is_dir():
+            old = path.with_name(f"{draft.name}.old")
+            path.rename(old)
+            draft.rename(path)
+            shutil.rmtree(old)
+        else:
+            draft.replace(path)
     except OSError as error:
         raise FileFormatError(f"{path} cannot be written", got=str(error)) from error
     finally:
-        draft.unlink(missing_ok=True)
+        if draft.is_dir():
+            shutil.rmtree(draft, ignore_errors=True)
+        else:
+            draft.unlink(missing_ok=True)

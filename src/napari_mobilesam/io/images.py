@@ -1,15 +1,18 @@
-"""Read one plane from an image file: TIFF, OME-TIFF, PNG, JPEG, BMP or .npy."""
+"""Read one plane of an image: TIFF, OME-TIFF, OME-Zarr, PNG, JPEG, BMP or .npy."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from napari_mobilesam.core.errors import FileFormatError
-from napari_mobilesam.io.planes import ImagePlane, PlaneSelection
+from napari_mobilesam.core.errors import FileFormatError, MobileSAMError
+from napari_mobilesam.core.planes import select_channels
+from napari_mobilesam.io.ome_zarr import LazyPlane, open_ome_zarr
+from napari_mobilesam.io.planes import ImagePlane, PlaneSelection, check_size
 from napari_mobilesam.io.tiff import read_tiff
 
 _AS_STORED = {"1", "L", "I", "F", "I;16", "I;16B", "I;16L", "RGB", "RGBA"}
@@ -17,16 +20,24 @@ _CONVERTED = {"LA": "L", "PA": "RGBA"}
 """Pillow's modes that are no plain array, and as what they are read; others become RGB."""
 
 
-def read_image(path: str | PathLike[str], *, plane: Sequence[int] | None = None) -> ImagePlane:
-    """Read a plane from an image file.
+def read_image(
+    path: str | PathLike[str],
+    *,
+    plane: Sequence[int] | None = None,
+    channels: Sequence[int] | None = None,
+) -> ImagePlane:
+    """Read a plane of an image.
 
     Parameters
     ----------
     path : path-like
-        A TIFF, OME-TIFF or ImageJ TIFF (.tif, .tiff), a PNG, JPEG or BMP, or a numpy array
-        (.npy) with axes (H, W), (H, W, up to 5 channels) or (planes, H, W).
+        A TIFF, OME-TIFF or ImageJ TIFF (.tif, .tiff), a PNG, JPEG or BMP, a numpy array
+        (.npy) with axes (H, W), (H, W, up to 5 channels) or (planes, H, W), or the folder of an
+        OME-Zarr image.
     plane : sequence of int, optional
         Which plane of a stack, one number from 0 for each of its axes.
+    channels : sequence of int, optional
+        One to three channels to read, in this order; all if not given.
 
     Returns
     -------
@@ -38,8 +49,39 @@ def read_image(path: str | PathLike[str], *, plane: Sequence[int] | None = None)
     FileFormatError
         If the file is missing, empty, damaged, too large, of an unknown type, or a stack of
         which no plane was chosen.
+    SettingsError
+        If there are no such channels.
     """
+    image = open_image(path, plane=plane, channels=channels)
+    if isinstance(image, ImagePlane):
+        return image
+    check_size(path, *image.pixels.shape[:2])
+    with _naming(Path(path)):
+        return ImagePlane(np.asarray(image.pixels), image.pixel_size_um)
+
+
+def open_image(
+    path: str | PathLike[str],
+    *,
+    plane: Sequence[int] | None = None,
+    channels: Sequence[int] | None = None,
+) -> ImagePlane | LazyPlane:
+    """Do the same, but of an OME-Zarr, which may be of any size, read only what is cut out."""
     path = Path(path)
+    image: ImagePlane | LazyPlane
+    if path.is_dir():
+        with _naming(path):
+            image = open_ome_zarr(path).plane(plane, channels)
+    else:
+        image = _read_file(path, plane)
+        if channels is not None:
+            image = ImagePlane(select_channels(image.pixels, channels), image.pixel_size_um)
+    if image.pixels.size == 0:
+        raise FileFormatError(f"{path} holds no pixels", got=f"shape {image.pixels.shape}")
+    return image
+
+
+def _read_file(path: Path, plane: Sequence[int] | None) -> ImagePlane:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise FileFormatError(
@@ -51,9 +93,15 @@ def read_image(path: str | PathLike[str], *, plane: Sequence[int] | None = None)
         raise FileFormatError(f"{path} cannot be read", got="no such file")
     if path.stat().st_size == 0:
         raise FileFormatError(f"{path} cannot be read", got="an empty file")
+    with _naming(path):
+        return reader(path, plane)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
     try:
-        image = reader(path, plane)
-    except FileFormatError:
+        yield
+    except MobileSAMError:
         raise
     except Exception as error:  # decoders raise whatever damaged bytes lead them to
         raise FileFormatError(
@@ -61,9 +109,6 @@ def read_image(path: str | PathLike[str], *, plane: Sequence[int] | None = None)
             got=f"{type(error).__name__} ({error})",
             remedy="Is the file whole, and can another program open it?",
         ) from error
-    if image.pixels.size == 0:
-        raise FileFormatError(f"{path} holds no pixels", got=f"shape {image.pixels.shape}")
-    return image
 
 
 def _read_pillow(path: Path, plane: Sequence[int] | None) -> ImagePlane:

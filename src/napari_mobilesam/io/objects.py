@@ -1,7 +1,8 @@
 """Label images and the objects in them: checked, taken apart, put together."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -112,3 +113,9 @@ def numbers_from_names(names: Sequence[str | None]) -> list[int]:
     numbers = [int(name) for name in names if name and name.isdecimal()]
     is_numbered = len(set(numbers)) == len(names) and 0 not in numbers
     return numbers if is_numbered else list(range(1, len(names) + 1))
+
+
+def finite_numbers(row: Mapping[Hashable, object]) -> dict[str, float]:
+    """Numbers of a table's row that formats without NaN can hold."""
+    numbers = {str(name): float(v) for name, v in row.items() if isinstance(v, Real)}
+    return {name: value for name, value in numbers.items() if np.isfinite(value)}

@@ -46,7 +46,13 @@ class PlaneSelection:
 
     @classmethod
     def choose(
-        cls, name: object, axes: str, shape: Sequence[int], plane: Sequence[int] | None
+        cls,
+        name: object,
+        axes: str,
+        shape: Sequence[int],
+        plane: Sequence[int] | None,
+        *,
+        is_read_at_once: bool = True,
     ) -> "PlaneSelection":
         """Find the plane that the numbers in ``plane`` name.
 
@@ -58,6 +64,8 @@ class PlaneSelection:
             Letters and lengths of the array's axes.
         plane : sequence of int, optional
             One number for each axis of the stack that is longer than one.
+        is_read_at_once : bool
+            Whether the plane must not be larger than what is decoded.
 
         Raises
         ------
@@ -69,13 +77,8 @@ class PlaneSelection:
                 f"{name} holds no image", expected="axes Y and X", got=f"axes {axes}"
             )
         lengths = dict(zip(axes, shape, strict=True))
-        if lengths["Y"] * lengths["X"] > MAX_PIXELS:
-            raise FileFormatError(
-                f"{name} is too large",
-                expected=f"at most {MAX_PIXELS:,} pixels",
-                got=f"{lengths['Y']:,} x {lengths['X']:,}",
-                remedy="Cut it into tiles or reduce its resolution.",
-            )
+        if is_read_at_once:
+            check_size(name, lengths["Y"], lengths["X"])
         in_plane = {"Y", "X", "S" if "S" in axes else "C"}
         stacked = [i for i, axis in enumerate(axes) if axis not in in_plane and shape[i] != 1]
         _check_numbers(name, axes, [shape[i] for i in stacked], stacked, plane)
@@ -92,6 +95,23 @@ class PlaneSelection:
         order += [i for i in range(len(kept)) if i not in order]
         plane = pixels.transpose(order)
         return plane[..., 0] if plane.ndim == 3 and plane.shape[-1] == 1 else plane
+
+
+def check_size(name: object, height: int, width: int) -> None:
+    """Refuse a plane that is larger than what is decoded.
+
+    Raises
+    ------
+    FileFormatError
+        If it is.
+    """
+    if height * width > MAX_PIXELS:
+        raise FileFormatError(
+            f"{name} is too large",
+            expected=f"at most {MAX_PIXELS:,} pixels",
+            got=f"{height:,} x {width:,}",
+            remedy="Cut it into tiles or reduce its resolution.",
+        )
 
 
 def _check_numbers(

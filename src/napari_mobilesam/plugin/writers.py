@@ -43,6 +43,11 @@ def write_csv(path: str, data: ArrayLike, meta: dict[str, Any]) -> list[str]:
     return _write(path, data, meta, "csv")
 
 
+def write_ome_zarr(path: str, data: ArrayLike, meta: dict[str, Any]) -> list[str]:
+    """Write OME-Zarr labels with a pyramid."""
+    return _write(path, data, meta, "ome-zarr")
+
+
 def _write(path: str, data: ArrayLike, meta: dict[str, Any], format_name: str) -> list[str]:
     write_annotations(
         path,

@@ -1,8 +1,6 @@
 """GeoJSON as QuPath reads and writes it; holds every label image exactly."""
 
 import json
-from collections.abc import Hashable, Mapping
-from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ from shapely.geometry import shape as geometry_of
 from napari_mobilesam.core.errors import FileFormatError
 from napari_mobilesam.io.objects import (
     LabelledImage,
+    finite_numbers,
     needed_shape,
     numbers_from_names,
     paint,
@@ -33,7 +32,7 @@ def write(path: Path, image: LabelledImage) -> None:
             "properties": {
                 "objectType": "annotation",
                 "name": str(label),
-                "measurements": _measurements(rows.get(label, {})),
+                "measurements": finite_numbers(rows.get(label, {})),
             },
         }
         for label, mask in split(image.labels)
@@ -58,8 +57,3 @@ def read(path: Path, plane_shape: tuple[int, int] | None) -> NDArray[np.int64]:
     numbers = numbers_from_names([feature["properties"].get("name") for feature in features])
     masks = (fill(rings(geometry), shape) for geometry in geometries)
     return paint(zip(numbers, masks, strict=True), shape)
-
-
-def _measurements(row: Mapping[Hashable, object]) -> dict[str, float]:
-    numbers = {str(name): float(v) for name, v in row.items() if isinstance(v, Real)}
-    return {name: value for name, value in numbers.items() if np.isfinite(value)}
