@@ -11,6 +11,7 @@ import zarr
 from skimage.draw import disk
 
 from napari_mobilesam.api import load_model
+from napari_mobilesam.bulk.contact_sheet import SHEET, TABLE
 from napari_mobilesam.bulk.files import batch
 from napari_mobilesam.bulk.inputs import find_images
 from napari_mobilesam.bulk.journal import NAME, Journal
@@ -39,7 +40,9 @@ def folder(tmp_path):
 
 
 def contents(output):
-    return {path.name: path.read_bytes() for path in output.iterdir() if path.name != NAME}
+    timed = {output / name for name in (NAME, SHEET, TABLE)}
+    files = {path for path in output.rglob("*") if path.is_file()} - timed
+    return {str(path.relative_to(output)): path.read_bytes() for path in files}
 
 
 def test_every_image_is_labelled_and_a_second_run_passes_them_over(sam, folder, tmp_path):
@@ -50,7 +53,7 @@ def test_every_image_is_labelled_and_a_second_run_passes_them_over(sam, folder, 
     assert not table["skipped"].any()
     assert told == [(n, COUNT) for n in range(COUNT + 1)]
     written = contents(output)
-    assert len(written) == 2 * COUNT
+    assert len(written) == 3 * COUNT
 
     again = batch(folder, output, model=sam)
     assert again["skipped"].all()
@@ -83,6 +86,7 @@ def test_one_that_fails_is_named_and_the_others_are_done(sam, folder, tmp_path):
 
 KILLED = """
 import sys
+from napari_mobilesam.bulk.contact_sheet import SHEET, TABLE
 from napari_mobilesam.bulk.files import batch
 from napari_mobilesam.api import load_model
 batch(sys.argv[1], sys.argv[2], model=load_model("micro", input_size=128))
@@ -180,7 +184,7 @@ def test_every_field_of_a_plate_is_labelled_in_place(sam, folder, tmp_path, vers
     assert again["objects"].tolist() == [plain["objects"][0], 0]
 
 
-def test_labels_of_other_images_are_omezarrs_of_their_own(sam, folder, tmp_path):
+def test_labels_of_other_images_are_omezarrs_of_their_own(sam, folder):
     options = {"model": sam, "formats": ["ome-zarr", "tiff"]}
     batch(folder, folder, **options)
     labels = tifffile.imread(folder / "field_4.labels.tif")

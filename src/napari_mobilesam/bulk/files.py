@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_mobilesam.api import MobileSAM, load_model
+from napari_mobilesam.bulk.contact_sheet import write_sheet, write_thumbnail
 from napari_mobilesam.bulk.inputs import find_images, refuse_clashes, result_name
 from napari_mobilesam.bulk.journal import Journal
 from napari_mobilesam.bulk.plane import LargeInstances, Plane, segment_large
@@ -45,6 +46,7 @@ def batch(
     channels: Sequence[int] | None = None,
     limits: Limits = "percentile",
     tile: int | None = None,
+    contact_sheet: bool = True,
     progress: Progress | None = None,
     **changes: object,
 ) -> pd.DataFrame:
@@ -72,6 +74,9 @@ def batch(
         :meth:`~napari_mobilesam.api.MobileSAM.embed`.
     tile : int, optional
         Side of overlapping tiles to look at, in pixels; see :func:`~.plane.segment_large`.
+    contact_sheet : bool
+        Write ``mobilesam-batch.html``, a page of thumbnails with the suspicious ones first, and
+        ``mobilesam-batch.csv``, the table.
     progress : callable, optional
         Called with (images done, images in all). Raise
         :class:`~napari_mobilesam.core.errors.CancelledError` from it to stop.
@@ -81,8 +86,8 @@ def batch(
     Returns
     -------
     pandas.DataFrame
-        One row an image: ``image``, ``objects``, ``seconds``, ``skipped`` (it was finished
-        before) and ``error`` (empty if all is well).
+        One row an image: ``image``, ``objects``, ``skipped`` (it was finished
+        before), ``error`` (empty if all is well) and ``seconds``.
 
     Raises
     ------
@@ -105,16 +110,25 @@ def batch(
     def finish(path: Path) -> dict[str, object]:
         entry = journal.finished(path)
         if entry is not None:
-            return {"objects": entry.objects, "skipped": True}
+            return {"objects": entry.objects, "skipped": True, "seconds": entry.seconds}
         start = time.perf_counter()
         image, shown = open_for(path, plane, channels, tile)
         found = find_everything(sam, image.pixels, chosen, limits, shown, tile)
         outputs = output_paths(folder, path, formats)
         write_results(outputs, path, image, found, sam, plane)
+        if contact_sheet:
+            labels = np.asarray(found.labels)
+            write_thumbnail(folder, path, image.pixels, labels, limits, shown)
         journal.add(path, outputs.values(), len(found), time.perf_counter() - start)
         return {"objects": len(found)}
 
-    return pd.DataFrame(_rows(paths, finish, progress))
+    rows: list[dict[str, object]] = []
+    try:
+        _fill(rows, paths, finish, progress)
+    finally:
+        if contact_sheet:
+            write_sheet(folder, rows)
+    return pd.DataFrame(rows)
 
 
 def fingerprint(sam: MobileSAM) -> dict[str, object]:
@@ -210,13 +224,14 @@ def write_results(
         )
 
 
-def _rows(
+def _fill(
+    rows: list[dict[str, object]],
     paths: Sequence[Path],
     finish: Callable[[Path], dict[str, object]],
     progress: Progress | None,
-) -> list[dict[str, object]]:
+) -> None:
+    """Finish one image after the other, and add a row for each."""
     report = progress or (lambda _done, _total: None)
-    rows: list[dict[str, object]] = []
     for number, path in enumerate(paths):
         report(number, len(paths))
         start = time.perf_counter()
@@ -227,9 +242,9 @@ def _rows(
             raise
         except (MobileSAMError, MemoryError) as error:
             row["error"] = str(error) or type(error).__name__
-        rows.append(row | {"seconds": time.perf_counter() - start})
+        row.setdefault("seconds", time.perf_counter() - start)
+        rows.append(row)
     report(len(paths), len(paths))
-    return rows
 
 
 def _folder(path: Path) -> Path:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mobilesam.api import MobileSAM
+from napari_mobilesam.bulk.contact_sheet import write_thumbnail
 from napari_mobilesam.bulk.files import (
     find_everything,
     fingerprint,
@@ -25,6 +26,9 @@ from napari_mobilesam.core.masks import MaskBatch
 from napari_mobilesam.core.planes import select_channels
 from napari_mobilesam.core.settings import EverythingSettings, FilterSettings, Limits
 from napari_mobilesam.inference.encode import ImageEmbedding
+
+_NO_DIFFERENCE = ("output", "overwrite", "contact_sheet")
+"""Fields of a task that its results do not depend on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,8 @@ class Task:
         Whether all prompts are about one object.
     tile : int, optional
         Side of the tiles in which everything is looked for; the whole plane without it.
+    contact_sheet : bool
+        Whether thumbnails are written.
     """
 
     output: Path
@@ -61,6 +67,7 @@ class Task:
     prompts: PromptSet | dict[str, PromptSet]
     one_object: bool
     tile: int | None = None
+    contact_sheet: bool = False
 
     def outputs(self, image: Path) -> dict[str, Path]:
         """Files to write for an image, by format."""
@@ -68,7 +75,7 @@ class Task:
 
     def journal(self, sam: MobileSAM) -> Journal:
         """Open what earlier runs of the same task have finished in the output folder."""
-        task = {k: v for k, v in asdict(self).items() if k not in ("output", "overwrite")}
+        task = {k: v for k, v in asdict(self).items() if k not in _NO_DIFFERENCE}
         settings = self.settings.model_dump()
         return Journal(self.output, task | {"settings": settings} | fingerprint(sam))
 
@@ -93,6 +100,9 @@ def label_image(
     image, shown = open_for(path, task.plane, task.channels, task.tile)
     found = _segment(sam, replace(task, channels=shown), path, image.pixels, report)
     write_results(outputs, path, image, found, sam, task.plane)
+    if task.contact_sheet:
+        labels = np.asarray(found.labels)
+        write_thumbnail(task.output, path, image.pixels, labels, task.limits, shown)
     journal.add(path, outputs.values(), len(found), time.perf_counter() - start)
     return found
 

@@ -190,6 +190,15 @@ def segment(
         bool,
         typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=WRITING),
     ] = False,
+    contact_sheet: Annotated[
+        bool | None,
+        typer.Option(
+            help="Write mobilesam-batch.html, a page of thumbnails with the suspicious ones first, "
+            "and mobilesam-batch.csv; the default where there are several images.",
+            rich_help_panel=WRITING,
+            show_default=False,
+        ),
+    ] = None,
     *,
     changes: dict[str, object],
 ) -> None:
@@ -227,6 +236,7 @@ def segment(
         prompts=PromptSet() if given is None else given,
         one_object=one_object,
         tile=tile,
+        contact_sheet=len(images) > 1 if contact_sheet is None else contact_sheet,
     )
     with err.status("Loading the model"):
         sam = load_model(
@@ -241,15 +251,19 @@ def segment(
 
 def _label_all(sam: "MobileSAM", task: "Task", images: list[Path], *, debug: bool) -> None:
     """Label one image after the other; one that fails is reported and passed over."""
+    from napari_mobilesam.bulk.contact_sheet import write_sheet
     from napari_mobilesam.cli.labelling import label_image
 
     table = Table("image", "objects", "seconds", box=None, padding=(0, 2, 0, 0))
     journal, failed = task.journal(sam), 0
+    rows: list[dict[str, object]] = []
     with bars() as progress, progress.bar("images") as report_images:
         for number, path in enumerate(images):
             report_images(number, len(images))
             entry = None if task.overwrite else journal.finished(path)
+            rows.append({"image": path, "objects": 0, "seconds": 0.0, "error": ""})
             if entry is not None:
+                rows[-1] |= {"objects": entry.objects, "seconds": entry.seconds}
                 table.add_row(escape(path.name), str(entry.objects), "done before")
                 continue
             start = time.perf_counter()
@@ -258,12 +272,16 @@ def _label_all(sam: "MobileSAM", task: "Task", images: list[Path], *, debug: boo
                     found = label_image(sam, task, path, journal, report)
             except (MobileSAMError, MemoryError) as error:
                 failed += 1
+                rows[-1]["error"] = str(error) or type(error).__name__
                 show_error(error, path.name)
                 if debug:
                     err.print_exception()
             else:
-                seconds = f"{time.perf_counter() - start:.1f}"
-                table.add_row(escape(path.name), str(len(found)), seconds)
+                seconds = time.perf_counter() - start
+                rows[-1] |= {"objects": len(found), "seconds": seconds}
+                table.add_row(escape(path.name), str(len(found)), f"{seconds:.1f}")
+    if task.contact_sheet:
+        note(f"Look through the results in {write_sheet(task.output, rows)}.")
     if table.row_count:
         out.print(table)
         note(f"The results are in {task.output}.")

@@ -263,8 +263,12 @@ def _colours(numbers: Iterable[int]) -> list[dict[str, Any]]:
 def _properties(table: pd.DataFrame | None, numbers: Sequence[int]) -> list[dict[str, float]]:
     if table is None:
         return []
-    rows = table[table["label"].isin(numbers)].set_index("label").to_dict(orient="index")
-    return [{"label-value": int(label)} | finite_numbers(row) for label, row in rows.items()]
+    chosen = table[table["label"].isin(numbers)]
+    rows = chosen.drop(columns="label").to_dict(orient="records")
+    return [
+        {"label-value": label} | finite_numbers(row)
+        for label, row in zip(chosen["label"].tolist(), rows, strict=True)
+    ]
 
 
 def _coloured(group: Any) -> set[int]:
