@@ -33,7 +33,7 @@ def model():
 @pytest.fixture(autouse=True)
 def forgetful(monkeypatch):
     """Preferences that start from their defaults and are remembered by nobody."""
-    monkeypatch.setattr(preferences, "_stored", lambda: None)
+    monkeypatch.setattr(preferences, "_stored", lambda *_: None)
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_mobilesam.core.errors import MobileSAMError
 from napari_mobilesam.plugin import commands
-from napari_mobilesam.plugin.preferences import Preferences
+from napari_mobilesam.plugin.preferences import BatchPreferences, Preferences
 from napari_mobilesam.session.session_file import replay
 
 from .conftest import finish
@@ -39,23 +39,26 @@ def chosen_path(tmp_path, monkeypatch):
     return path
 
 
-def test_the_configuration_of_the_manifest_is_the_preferences():
-    properties = MANIFEST.contributions.configurations["annotate"].properties
-    assert {name: known.default for name, known in properties.items()} == Preferences().model_dump()
+@pytest.mark.parametrize(
+    ("section", "kind"), [("annotate", Preferences), ("batch", BatchPreferences)]
+)
+def test_the_configuration_of_the_manifest_is_the_preferences(section, kind):
+    properties = MANIFEST.contributions.configurations[section].properties
+    assert {name: known.default for name, known in properties.items()} == kind().model_dump()
     for name, known in properties.items():
-        assert known.title == Preferences.model_fields[name].title
-        assert known.description == Preferences.model_fields[name].description
+        assert known.title == kind.model_fields[name].title
+        assert known.description == kind.model_fields[name].description
 
 
 def test_every_command_is_one_of_those_below():
     tested = {name for name in vars(commands) if f"napari-mobilesam.{name}" in IDS}
-    others = {"annotate", "everything"}
+    others = {"annotate", "everything", "batch"}
     others |= {name.split(".")[1] for name in IDS if ".write_" in name or ".open_" in name}
     others.add("read_session")
     assert {name.split(".")[1] for name in IDS} == tested | others
 
 
-@pytest.mark.parametrize("name", ["annotate", "everything"])
+@pytest.mark.parametrize("name", ["annotate", "everything", "batch"])
 def test_widgets_are_opened_by_their_command(plugin, window, name):
     widget = plugin.commands.execute(f"napari-mobilesam.{name}", (window,))
     assert widget.controller.viewer is window

@@ -7,6 +7,7 @@ from napari import Viewer
 from napari_mobilesam.plugin.controller import Controller
 from napari_mobilesam.plugin.preferences import PLUGIN
 from napari_mobilesam.plugin.widgets.annotate import AnnotateWidget
+from napari_mobilesam.plugin.widgets.batch import BatchWidget
 from napari_mobilesam.plugin.widgets.everything import EverythingWidget
 
 
@@ -19,6 +20,12 @@ def open_annotate(viewer: Viewer) -> AnnotateWidget:
 def open_everything(viewer: Viewer) -> EverythingWidget:
     """Show the Everything widget."""
     widget: EverythingWidget = _dock(viewer, "Everything")
+    return widget
+
+
+def open_batch(viewer: Viewer) -> BatchWidget:
+    """Show the Batch widget."""
+    widget: BatchWidget = _dock(viewer, "Batch")
     return widget
 
 

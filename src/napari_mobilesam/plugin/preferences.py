@@ -1,6 +1,6 @@
 """What a user chooses once: stated here, shown in the widgets, remembered by napari."""
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
@@ -11,7 +11,7 @@ from napari_mobilesam.plugin.layers import Appearance
 from napari_mobilesam.plugin.prompt_layers import ObjectsAs
 
 PLUGIN = "napari-mobilesam"
-SECTION = "annotate"
+SECTION, BATCH_SECTION = "annotate", "batch"
 
 TakenOrAsk = Literal["keep", "replace", "ask"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -82,30 +82,89 @@ class Preferences(Settings):
     )
 
 
+class BatchPreferences(Settings):
+    """How many images are labelled; the manifest's configuration has the same fields."""
+
+    model: str = Field(
+        "micro", title="Model", description="A model of the zoo, or the path of a checkpoint."
+    )
+    images: str = Field(
+        "",
+        title="Images",
+        description="Files, folders, OME-Zarrs and patterns such as plates/**/*.tif, with "
+        "semicolons between them.",
+    )
+    output: str = Field("", title="Output", description="Folder that results are written to.")
+    formats: str = Field(
+        "tiff,csv", title="Formats", description="Names of formats, with commas between them."
+    )
+    channels: str = Field(
+        "",
+        title="Channels",
+        description="One to three channels from 0, such as 0,2; empty for all.",
+    )
+    plane: str = Field(
+        "",
+        title="Plane",
+        description="Plane of a stack: one number from 0 for each of its axes, such as 3,0.",
+    )
+    tile: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        title="Tile",
+        description="Side in pixels of the tiles that large planes are looked at in; 0 looks at "
+        "whole planes.",
+    )
+    parameters: str = Field(
+        "",
+        title="Parameters",
+        description="Those of everything mode, as JSON; empty for the model's own.",
+    )
+
+
+Kind = TypeVar("Kind", bound=Settings)
+
+
 def load_preferences() -> Preferences:
     """Return what was chosen last, or the defaults where napari remembers nothing."""
-    stored = _stored()
-    if stored is None:
-        return Preferences()
-    names = Preferences.model_fields
-    return Preferences().changed(**{name: getattr(stored, name) for name in names})
+    return _load(Preferences(), _stored())
 
 
 def save_preferences(preferences: Preferences) -> None:
     """Remember choices for the next session; a napari without plugin settings forgets them."""
-    stored = _stored()
+    _save(preferences, _stored())
+
+
+def load_batch_preferences() -> BatchPreferences:
+    """Return what was chosen last for a batch."""
+    return _load(BatchPreferences(), _stored(BATCH_SECTION))
+
+
+def save_batch_preferences(preferences: BatchPreferences) -> None:
+    """Remember what was chosen for a batch."""
+    _save(preferences, _stored(BATCH_SECTION))
+
+
+def _load(defaults: Kind, stored: Any) -> Kind:
+    if stored is None:
+        return defaults
+    return defaults.changed(**{name: getattr(stored, name) for name in type(defaults).model_fields})
+
+
+def _save(preferences: Settings, stored: Any) -> None:
     if stored is not None:
         for name, value in preferences.model_dump().items():
             if getattr(stored, name) != value:
                 setattr(stored, name, value)
 
 
-def _stored() -> Any:
+def _stored(section: str = SECTION) -> Any:
     try:
         from napari.settings import get_plugin_settings  # napari >= 0.9
     except ImportError:
         return None
     try:
-        return getattr(get_plugin_settings(PLUGIN), SECTION)
+        return getattr(get_plugin_settings(PLUGIN), section)
     except KeyError:  # not installed as a plugin, as in a test of ViewerModel
         return None
