@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from napari_mobilesam.api import MobileSAM, load_model
 from napari_mobilesam.core.settings import Limits
-from napari_mobilesam.session.planes import ArrayLabels, ArraySource
+from napari_mobilesam.session.planes import ArrayLabels, ArraySource, open_pixels
 from napari_mobilesam.session.session import Session
 from napari_mobilesam.session.session_file import replay
 
@@ -33,9 +33,10 @@ def open_session(
     ----------
     viewer : napari.Viewer, napari.components.ViewerModel or None
         Where labels appear; None to work without napari.
-    image : array, napari.layers.Image or str
-        An array; or, in a viewer, also one of its image layers or the name of one. An array is
-        added to the viewer.
+    image : array, napari.layers.Image, str or path-like
+        An array; in a viewer, where it is added, also one of its image layers or the name of one;
+        without a viewer, also the path of an image file, or of an OME-Zarr image, whose planes
+        are read when they are needed.
     model : str or MobileSAM
         What :func:`load_model` takes, or what it returned.
     limits : "percentile", "dtype" or (low, high)
@@ -59,13 +60,18 @@ def open_session(
     """
     loaded = load_model(model) if isinstance(model, str) else model
     if viewer is None:
+        if isinstance(image, str | PathLike):
+            image = open_pixels(image, channels)
         source = ArraySource(image, limits=limits, channels=channels)
         return Session(loaded, source, ArrayLabels(source.label_shape))
     return _open_in_viewer(viewer, image, loaded, limits)
 
 
 def replay_session(
-    path: str | PathLike[str], image: ArrayLike, *, model: MobileSAM | None = None
+    path: str | PathLike[str],
+    image: ArrayLike | PathLike[str],
+    *,
+    model: MobileSAM | None = None,
 ) -> np.ndarray[Any, np.dtype[np.integer[Any]]]:
     """Compute the labels of a saved session again.
 
@@ -73,8 +79,8 @@ def replay_session(
     ----------
     path : path-like
         What ``session.save`` wrote.
-    image : array
-        The image that was annotated.
+    image : array or path-like
+        The image that was annotated, or where it lies.
     model : MobileSAM, optional
         Model to use even if its weights differ from those of the session.
 
@@ -88,6 +94,8 @@ def replay_session(
     FileFormatError
         If the file cannot be read, or belongs to another image or other weights.
     """
+    if isinstance(image, PathLike):
+        image = open_pixels(image, ())
     labels = replay(path, image, model=model).labels
     return labels.array if isinstance(labels, ArrayLabels) else labels.read(())
 

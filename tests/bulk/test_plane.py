@@ -49,6 +49,16 @@ def test_labels_are_written_to_disk_alike(scene, found, tmp_path):
     assert on_disk.table.equals(found.table)
 
 
+def test_an_ome_zarr_is_read_tile_by_tile(scene, found, tmp_path):
+    group = zarr.create_group(tmp_path / "slide.zarr", zarr_format=2)
+    pixels = np.stack([scene[0] * 0, scene[0]])
+    group.create_array("0", data=pixels, chunks=(1, 100, 100))
+    axes = [{"name": "c", "type": "channel"}, *({"name": n, "type": "space"} for n in "yx")]
+    group.attrs["multiscales"] = [{"axes": axes, "datasets": [{"path": "0"}]}]
+    again = segment_large(tmp_path / "slide.zarr", channels=(1,), **TILES)
+    np.testing.assert_array_equal(again.labels, found.labels)
+
+
 def test_progress_is_told_and_can_stop_it(scene):
     told = []
 

@@ -323,3 +323,26 @@ def test_labels_are_exported_with_what_is_known_about_them(session, tmp_path):
     session.export(tmp_path / "labels.csv")
     assert (tmp_path / "labels.tif").stat().st_size
     assert "score" in (tmp_path / "labels.csv").read_text().splitlines()[0]
+
+
+def test_planes_of_an_ome_zarr_are_annotated_as_those_of_an_array(micro, image, tmp_path):
+    stored = np.stack([np.zeros_like(image), image])[np.newaxis].repeat(2, axis=0)
+    group = zarr.create_group(tmp_path / "cells.zarr", zarr_format=2)
+    group.create_array("0", data=stored, chunks=(1, 1, *image.shape))
+    axes = [{"name": "t", "type": "time"}, {"name": "c", "type": "channel"}]
+    axes += [{"name": name, "type": "space"} for name in "yx"]
+    group.attrs["multiscales"] = [{"axes": axes, "datasets": [{"path": "0"}]}]
+    with pytest.raises(ImageError, match="2 channels"):
+        open_session(None, tmp_path / "cells.zarr", micro)
+    arrays = []
+    for given in (tmp_path / "cells.zarr", np.moveaxis(stored, 1, -1)):
+        session = open_session(None, given, micro, channels=(1,))
+        assert session.labels.array.shape == (2, *image.shape)
+        session.go_to((1,))
+        session.add_box((0, 0, *image.shape))
+        session.accept()
+        arrays.append(session.labels.array)
+    np.testing.assert_array_equal(*arrays)
+    session.save(tmp_path / "story.mobilesam.json")
+    again = replay_session(tmp_path / "story.mobilesam.json", tmp_path / "cells.zarr", model=micro)
+    np.testing.assert_array_equal(again, arrays[0])

@@ -1,14 +1,19 @@
 """Where a session reads planes from, and where it writes labels to."""
 
 from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from napari_mobilesam.core.edits import LabelEdit
+from napari_mobilesam.core.errors import ImageError
 from napari_mobilesam.core.planes import select_channels, to_rgb8
 from napari_mobilesam.core.settings import Limits
+from napari_mobilesam.io.images import read_image
+from napari_mobilesam.io.ome_zarr import LazyPixels, open_ome_zarr
 
 PlaneKey = tuple[int, ...]
 """Index along every axis, -1 along the plane's own two, without the -1 at the end: () is a 2-D
@@ -56,8 +61,8 @@ class ArraySource:
     Parameters
     ----------
     image : (..., H, W) or (..., H, W, C) array
-        With ``channels`` given, or three or four as the last axis's length, the last axis is
-        colours.
+        Also pixels of an OME-Zarr, of which planes are read when they are needed. With
+        ``channels`` given, or three or four as the last axis's length, the last axis is colours.
     limits : "percentile", "dtype" or (low, high)
         Intensities that become black and white.
     channels : sequence of int, optional
@@ -68,13 +73,13 @@ class ArraySource:
 
     def __init__(
         self,
-        image: ArrayLike,
+        image: ArrayLike | LazyPixels,
         *,
         limits: Limits = "percentile",
         channels: Sequence[int] | None = None,
         gamma: float = 1.0,
     ) -> None:
-        self.image = np.asarray(image)
+        self.image: Any = image if isinstance(image, LazyPixels) else np.asarray(image)
         self.limits = limits
         self.gamma = gamma
         self.channels = None if channels is None else tuple(channels)
@@ -89,11 +94,38 @@ class ArraySource:
     @property
     def label_shape(self) -> tuple[int, ...]:
         """Shape of the image without its colours."""
-        return self.image.shape[:-1] if self.has_channels else self.image.shape
+        shape: tuple[int, ...] = self.image.shape
+        return shape[:-1] if self.has_channels else shape
 
     def plane(self, key: PlaneKey) -> NDArray[np.generic]:
         """Read a plane (H, W, C) of one to three channels."""
         return select_channels(self.image[plane_slices(key)], self.channels)
+
+
+def open_pixels(
+    path: str | PathLike[str], channels: Sequence[int] | None = None
+) -> LazyPixels | NDArray[np.generic]:
+    """Open an image file, or all planes of an OME-Zarr image lazily, for :class:`ArraySource`.
+
+    Raises
+    ------
+    FileFormatError
+        If it cannot be read.
+    ImageError
+        If an OME-Zarr has channels without agreed colours, and none are chosen.
+    """
+    if not Path(path).is_dir():
+        return read_image(path).pixels
+    opened = open_ome_zarr(Path(path))
+    pixels = opened.pixels()
+    count = pixels.shape[-1] if pixels.ndim > len(opened.axes.replace("C", "")) else 1
+    if channels is None and count not in (1, 3, 4):
+        raise ImageError(
+            f"{path} has {count} channels without agreed colours",
+            expected="a choice of channels",
+            remedy="Choose one to three of them, for example channels=(0, 1).",
+        )
+    return pixels
 
 
 class ArrayLabels:
