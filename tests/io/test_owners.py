@@ -9,7 +9,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 from skimage.draw import disk, polygon2mask
 
-from napari_mobilesam.io.annotations import FORMATS, write_annotations
+from napari_mobilesam.io.annotations import write_annotations
 from napari_mobilesam.models.detector import import_ultralytics
 
 SHAPE = (120, 160)
@@ -28,6 +28,7 @@ def labels():
     return labels
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # its own
 def test_coco_as_its_own_loader_reads_it(tmp_path, labels):
     write_annotations(tmp_path / "cells.coco.json", labels, image_name="cells.png")
     with contextlib.redirect_stdout(io.StringIO()):
@@ -57,9 +58,3 @@ def test_yolo_as_the_dataset_of_ultralytics_reads_it(tmp_path, labels):
         np.testing.assert_array_equal(polygon2mask(SHAPE, corners[:, ::-1] - 0.5), mask)
         filled = filled_by_ultralytics(SHAPE, [corners.ravel()]) > 0
         assert (mask & filled).sum() / (mask | filled).sum() > LEAST_IOU
-
-
-def test_every_format_that_holds_masks_has_an_owner():
-    """tifffile, pycocotools, shapely, roifile, ultralytics and ome-zarr: here and beside."""
-    masks = {name for name, known in FORMATS.items() if known.read}
-    assert masks == {"tiff", "coco", "geojson", "roi", "yolo", "ome-zarr"}

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+import zarr
 
 from napari_mobilesam.core.drawn import BoxPrompt, MaskPrompt, PointPrompt
-from napari_mobilesam.core.errors import LabelsFullError, PromptError
+from napari_mobilesam.core.errors import ImageError, LabelsFullError, PromptError
 from napari_mobilesam.core.settings import FilterSettings
+from napari_mobilesam.scripting import open_session, replay_session
 from napari_mobilesam.session.planes import ArrayLabels, ArraySource
 from napari_mobilesam.session.requests import Embedded, Ticket
 from napari_mobilesam.session.session import Session
