@@ -1,19 +1,28 @@
 """The networks on OpenVINO, for CPUs: converted in memory from the torch modules they replace."""
 
+import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
+from itertools import product
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from napari_mobilesam.core.errors import SettingsError
+from napari_mobilesam.models.mask_decoder import (
+    DecoderImage,
+    GridWindow,
+    MaskDecoder,
+    upscale_windows,
+)
 from napari_mobilesam.models.sam import ImageEncoder, Sam
-from napari_mobilesam.models.transformer import Projected, TwoWayTransformer
 
 if TYPE_CHECKING:
     from openvino import CompiledModel
+
+Outputs = tuple[Tensor, ...]
 
 _HINTS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
 
@@ -43,17 +52,15 @@ def check_openvino(device: torch.device) -> None:
 
 
 def on_openvino(sam: Sam, dtype: torch.dtype) -> Sam:
-    """Let OpenVINO run the encoder, the transformer and the up-scaling of a network, in place.
+    """Let OpenVINO run the encoder, the mask decoder and the embedding of masks, in place.
 
-    Prompts and the small heads of the decoder stay with torch. Each part is compiled when it first
-    meets an input of its kind.
+    Points and boxes stay with torch. Each part is compiled when it first meets an input of its
+    kind.
     """
-    decoder = sam.mask_decoder
-    transformer = ConvertedTransformer(decoder.transformer, dtype)
-    upscaling = Converted(decoder.output_upscaling, (3,), dtype)
+    masks = Converted(sam.prompt_encoder.mask_downscaling, (1,), torch.float32)
+    sam.set_submodule("prompt_encoder.mask_downscaling", masks)
     sam.set_submodule("image_encoder", ConvertedEncoder(sam.image_encoder, dtype))
-    sam.set_submodule("mask_decoder.transformer", transformer)
-    sam.set_submodule("mask_decoder.output_upscaling", upscaling)
+    sam.set_submodule("mask_decoder", ConvertedDecoder(sam.mask_decoder, dtype))
     return sam
 
 
@@ -122,39 +129,86 @@ class ConvertedEncoder(Converted):
         self.embedding_stride = encoder.embedding_stride
 
 
-class ConvertedTransformer(nn.Module):
-    """The two-way transformer, run by OpenVINO."""
+class ConvertedDecoder(nn.Module):
+    """A mask decoder, run by OpenVINO: as a whole, or up to its features where windows are cut."""
 
-    def __init__(self, transformer: TwoWayTransformer, dtype: torch.dtype) -> None:
+    def __init__(self, decoder: MaskDecoder, dtype: torch.dtype) -> None:
         super().__init__()
-        self.transformer = transformer
-        self.project: Callable[[Tensor, Tensor], Projected] = transformer.project
-        self.converted = Converted(FlatTransformer(transformer), (2, 1, 0, 0, 0), dtype)
-
-    def forward(
-        self, tokens: Tensor, image: Tensor, image_pe: Tensor, projected: Projected | None
-    ) -> tuple[Tensor, ...]:
-        """See :meth:`TwoWayTransformer.forward`."""
-        outputs: tuple[Tensor, ...] = self.converted(tokens, image, image_pe, *(projected or ()))
-        return outputs
-
-
-class FlatTransformer(nn.Module):
-    """The transformer with nothing but tensors as arguments, as tracing needs it."""
-
-    def __init__(self, transformer: TwoWayTransformer) -> None:
-        super().__init__()
-        self.transformer = transformer
+        self.prepare = decoder.prepare
+        self._upscale = Converted(Upscale(decoder), (3, 2), dtype)
+        self._parts = {
+            (masked, multimask, whole): Converted(
+                FlatDecoder(decoder, multimask=multimask, whole=whole),
+                (2, 0, 0, 1) if masked else (2, 0, 0, 0, 0),
+                dtype,
+            )
+            for masked, multimask, whole in product((False, True), repeat=3)
+        }
 
     def forward(
         self,
-        tokens: Tensor,
-        image: Tensor,
-        image_pe: Tensor,
-        keys: Tensor | None = None,
-        values: Tensor | None = None,
+        image: DecoderImage,
+        sparse: Tensor,
+        dense: Tensor | None = None,
+        *,
+        multimask: bool,
+        windows: Sequence[GridWindow] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """See :meth:`TwoWayTransformer.forward`."""
-        projected = None if keys is None or values is None else (keys, values)
-        tokens, image = self.transformer(tokens, image, image_pe, projected)
-        return tokens, image
+        """See :meth:`MaskDecoder.forward`."""
+        run = self._parts[dense is not None, multimask, windows is None]
+        if dense is None:
+            outputs = run(sparse, image.encoding, image.unmasked, *image.projected)
+        else:
+            outputs = run(sparse, image.encoding, image.embedding, dense)
+        if windows is None:
+            logits, iou = outputs
+            return logits, iou
+        features, filters, iou = outputs
+        return upscale_windows(self._upscale, features, filters, windows), iou
+
+
+class FlatDecoder(nn.Module):
+    """The decoder with nothing but tensors as arguments, as tracing needs it."""
+
+    def __init__(self, decoder: MaskDecoder, *, multimask: bool, whole: bool) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.multimask = multimask
+        self.whole = whole
+
+    def forward(self, sparse: Tensor, encoding: Tensor, image: Tensor, *more: Tensor) -> Outputs:
+        """Decode an embedding and a mask for each prompt, or one without masks, projected.
+
+        Parameters
+        ----------
+        sparse : Tensor
+            (B, n, 256)
+        encoding, image : Tensor
+            (1, h * h, 256), the embedding being ``unmasked`` if it is projected.
+        *more : Tensor
+            The embedded masks (B, 256, h, h), or keys and values.
+
+        Returns
+        -------
+        tuple of Tensor
+            What :meth:`MaskDecoder.forward` returns or, unless ``whole``, ``attend``.
+        """
+        side = math.isqrt(image.shape[1])
+        dense, projected = (None, (more[0], more[1])) if len(more) > 1 else (more[0], (image, image))
+        flat = DecoderImage((side, side), image, encoding, image, projected)
+        if self.whole:
+            outputs: Outputs = self.decoder(flat, sparse, dense, multimask=self.multimask)
+            return outputs
+        return self.decoder.attend(flat, sparse, dense, multimask=self.multimask)
+
+
+class Upscale(nn.Module):
+    """The decoder's up-scaling as a module."""
+
+    def __init__(self, decoder: MaskDecoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, features: Tensor, filters: Tensor) -> Tensor:
+        """See :meth:`MaskDecoder.upscale`."""
+        return self.decoder.upscale(features, filters)

@@ -4,7 +4,7 @@ Kirillov et al., "Segment Anything" (arXiv 2304.02643), appendix A, "Lightweight
 "Making the model ambiguity-aware".
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -124,6 +124,25 @@ class MaskDecoder(nn.Module):
         iou : Tensor
             (B, 3 or 1), the predicted intersection over union with the true mask.
         """
+        features, filters, iou = self.attend(image, sparse, dense, multimask=multimask)
+        if windows is None:
+            return self.upscale(features, filters), iou
+        return upscale_windows(self.upscale, features, filters, windows), iou
+
+    def attend(
+        self, image: DecoderImage, sparse: Tensor, dense: Tensor | None, *, multimask: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Let B prompts and the image attend to each other.
+
+        Returns
+        -------
+        features : Tensor
+            (B, h, w, 256)
+        filters : Tensor
+            (B, K, 32), what to apply to the up-scaled features, for K = 3 or 1 masks.
+        iou : Tensor
+            (B, K)
+        """
         chosen = slice(1, MASK_TOKENS) if multimask else slice(0, 1)
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         sparse = sparse.to(output_tokens.dtype)
@@ -140,28 +159,36 @@ class MaskDecoder(nn.Module):
         mask_tokens = tokens[:, 1 : 1 + MASK_TOKENS].unbind(1)
         hypernetworks = zip(self.output_hypernetworks_mlps, mask_tokens, strict=True)
         filters = [mlp(token) for mlp, token in list(hypernetworks)[chosen]]
-        features = features.unflatten(1, image.size)  # (B, h, w, 256)
-        return self._masks(features, torch.stack(filters, dim=-1), windows), iou
+        return features.unflatten(1, image.size), torch.stack(filters, dim=1), iou
 
-    def _masks(
-        self, features: Tensor, filters: Tensor, windows: Sequence[GridWindow] | None
-    ) -> Tensor:
-        """Apply each prompt's filters (B, 32, K) to its features (B, h, w, 256), up-scaled."""
-        if windows is None:
-            return self._upscaled(features, filters)
-        batch, height, width, _ = features.shape
-        logits = features.new_full((batch, filters.shape[-1], 4 * height, 4 * width), NOT_DECODED)
-        for i, (y0, x0, y1, x1) in enumerate(windows):
-            part = self._upscaled(features[i : i + 1, y0:y1, x0:x1], filters[i : i + 1])
-            logits[i, :, 4 * y0 : 4 * y1, 4 * x0 : 4 * x1] = part[0]
-        return logits
+    def upscale(self, features: Tensor, filters: Tensor) -> Tensor:
+        """Apply each prompt's filters (B, K, 32) to its features (B, h, w, 256), up-scaled.
 
-    def _upscaled(self, features: Tensor, filters: Tensor) -> Tensor:
+        Returns
+        -------
+        Tensor
+            (B, K, 4h, 4w)
+        """
         batch, height, width, _ = features.shape
         fine = self.output_upscaling(features)  # (B, h, w, 2, 2, 2, 2, 32), rows first
-        logits = fine.flatten(1, -2) @ filters  # (B, h * w * 16, K)
-        logits = logits.view(batch, height, width, 2, 2, 2, 2, -1)
-        return logits.permute(0, 7, 1, 3, 5, 2, 4, 6).reshape(batch, -1, 4 * height, 4 * width)
+        logits = filters @ fine.flatten(1, -2).transpose(1, 2)  # (B, K, h * w * 16)
+        logits = logits.view(batch, -1, height, width, 2, 2, 2, 2)
+        return logits.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(batch, -1, 4 * height, 4 * width)
+
+
+def upscale_windows(
+    upscale: Callable[[Tensor, Tensor], Tensor],
+    features: Tensor,
+    filters: Tensor,
+    windows: Sequence[GridWindow],
+) -> Tensor:
+    """Run :meth:`MaskDecoder.upscale` in a window for each prompt; ``NOT_DECODED`` elsewhere."""
+    batch, height, width, _ = features.shape
+    logits = features.new_full((batch, filters.shape[1], 4 * height, 4 * width), NOT_DECODED)
+    for i, (y0, x0, y1, x1) in enumerate(windows):
+        part = upscale(features[i : i + 1, y0:y1, x0:x1], filters[i : i + 1])
+        logits[i, :, 4 * y0 : 4 * y1, 4 * x0 : 4 * x1] = part[0]
+    return logits
 
 
 class Upscaling(nn.Module):
