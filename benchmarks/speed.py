@@ -5,10 +5,13 @@ weights that this package exports. Every part of every engine runs in a process 
 peak memory is its own; times are medians after one warm run, in milliseconds.
 
     python benchmarks/speed.py --parts encoder prompt boxes everything --json speed.json
+    python benchmarks/speed.py --parts agreement --images labelled.zip
 
-The reference's last two parts take minutes. ``--reference-boxes`` and ``--reference-points`` let it
-do a share of its boxes and of its 32 x 32 grid of points; its time is then scaled to the whole, and
-marked with an asterisk.
+The reference decodes 320 boxes at a time, as MobileSAMv2 does. Its parts ``boxes`` and
+``everything`` take minutes. ``--reference-boxes`` and ``--reference-points`` let it do a share of
+its boxes and of its 32 x 32 grid of points; its time is then scaled to the whole, and marked with
+an asterisk, but its memory is not. ``growth_mb`` is what a part took over the loaded model and
+the ready embedding.
 """
 
 import argparse
@@ -18,24 +21,49 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
 import numpy as np
-from skimage import data, transform
+import psutil
+from skimage import data, measure, transform
 
 SIDE = 1024
 GRID = 32
-ENGINES = ("reference", "torch:float32", "torch:bfloat16", "openvino:float32", "openvino:bfloat16")
+REFERENCE_BATCH = 320
+ENGINES = (
+    "reference",
+    "ultralytics",
+    "torch:float32",
+    "torch:bfloat16",
+    "openvino:float32",
+    "openvino:bfloat16",
+)
 PARTS = ("encoder", "prompt", "boxes", "everything", "agreement")
 
 
-def image() -> np.ndarray:
-    """Immunohistochemistry, 1024 x 1024."""
-    tissue = transform.resize(data.immunohistochemistry(), (SIDE, SIDE))
+def image(side: int = SIDE) -> np.ndarray:
+    """Immunohistochemistry, 1024 x 1024 or as asked for."""
+    tissue = transform.resize(data.immunohistochemistry(), (side, side))
     return (255 * tissue).astype(np.uint8)
+
+
+def labelled(arguments: argparse.Namespace) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """RGB images, and boxes (y0, x0, y1, x1) in them: of labelled objects, or made up."""
+    if arguments.images is None:
+        yield image(), boxes_yxyx(32)
+        return
+    from napari_mobilesam.core.planes import to_rgb8
+    from napari_mobilesam.io.labelled_images import LabelledImages
+
+    for scene in list(LabelledImages(arguments.images))[: arguments.count]:
+        boxes = [region.bbox for region in measure.regionprops(scene.labels)]
+        if boxes:
+            yield to_rgb8(scene.image, "dtype"), np.array(boxes[: arguments.boxes], float)
 
 
 def boxes_yxyx(count: int) -> np.ndarray:
@@ -52,6 +80,26 @@ def milliseconds(run: Callable[[], object], rounds: int) -> float:
         run()
         times.append(time.perf_counter() - start)
     return 1000 * median(times)
+
+
+@contextmanager
+def memory() -> Iterator[dict[str, int]]:
+    """Measure by how much the process grows, in MB, every few milliseconds."""
+    process, done, grown = psutil.Process(), threading.Event(), {"growth_mb": 0}
+    before = process.memory_info().rss
+
+    def watch() -> None:
+        while not done.wait(0.005):
+            more = (process.memory_info().rss - before) >> 20
+            grown["growth_mb"] = max(grown["growth_mb"], more)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield grown
+    finally:
+        done.set()
+        watcher.join()
 
 
 class Reference:
@@ -76,20 +124,22 @@ class Reference:
 
     def prompt(self) -> dict[str, object]:
         """Add a point to a mask in hand, on a ready embedding, to a full-size mask."""
-        self.predictor.set_image(image())
-        point = {"point_coords": np.array([[500, 500]]), "point_labels": np.ones(1)}
+        side = self.arguments.side
+        self.predictor.set_image(image(side))
+        xy = np.array([[500, 500], [520, 470]]) * side / SIDE
+        point = {"point_coords": xy[:1], "point_labels": np.ones(1)}
         mask = self.predictor.predict(**point)[2][:1]
-        more = {"point_coords": np.array([[500, 500], [520, 470]]), "point_labels": np.ones(2)}
+        more = {"point_coords": xy, "point_labels": np.ones(2)}
         run = lambda: self.predictor.predict(**more, mask_input=mask)  # noqa: E731
         return {"ms": milliseconds(run, self.arguments.rounds)}
 
     def masks(self, boxes: np.ndarray) -> np.ndarray:
-        """Full-size masks (N, H, W) of boxes."""
+        """Full-size masks (N, H, W) of boxes, on the image that was set."""
         xyxy = self.torch.from_numpy(boxes[:, [1, 0, 3, 2]])
         masks, _, _ = self.predictor.predict_torch(
             None,
             None,
-            self.predictor.transform.apply_boxes_torch(xyxy, (SIDE, SIDE)).float(),
+            self.predictor.transform.apply_boxes_torch(xyxy, self.predictor.original_size).float(),
             multimask_output=False,
         )
         return masks[:, 0].numpy()
@@ -102,15 +152,18 @@ class Reference:
 
         def labels() -> np.ndarray:
             found = np.zeros((SIDE, SIDE), np.int32)
-            for start in range(0, len(share), 32):
-                for i, mask in enumerate(self.masks(share[start : start + 32]), start + 1):
+            for start in range(0, len(share), REFERENCE_BATCH):
+                batch = share[start : start + REFERENCE_BATCH]
+                for i, mask in enumerate(self.masks(batch), start + 1):
                     found[mask] = i
             return found
 
-        start = time.perf_counter()
-        labels()
+        with memory() as grown:
+            start = time.perf_counter()
+            labels()
+            seconds = time.perf_counter() - start
         scale = len(boxes) / len(share)
-        return {"ms": 1000 * scale * (time.perf_counter() - start), "scaled": scale > 1}
+        return {"ms": 1000 * scale * seconds, "scaled": scale > 1, **grown}
 
     def everything(self) -> dict[str, object]:
         """Find everything in the image."""
@@ -146,11 +199,12 @@ class Ours:
 
     def prompt(self) -> dict[str, object]:
         """Add a point to a mask in hand, on a ready embedding, to a full-size mask."""
-        embedding = self.sam.embed(image(), limits="dtype")
-        mask = self.sam.predict(embedding, points=[(500, 500)]).low_res_logits[0]
+        side = self.arguments.side
+        embedding = self.sam.embed(image(side), limits="dtype")
+        points = np.array([(500, 500), (470, 520)]) * side / SIDE
+        mask = self.sam.predict(embedding, points=points[:1]).low_res_logits[0]
 
         def run() -> np.ndarray:
-            points = [(500, 500), (470, 520)]
             found = self.sam.predict(embedding, points=points, mask_input=mask)
             return found[:1].to_array()
 
@@ -164,12 +218,14 @@ class Ours:
         embedding = self.sam.embed(image(), limits="dtype")
         boxes = boxes_yxyx(self.arguments.boxes)
         proposals = Proposals(boxes, np.ones(len(boxes), np.float32))
-        start = time.perf_counter()
-        candidates = self.sam.decode_boxes(embedding, proposals)
-        decoded = time.perf_counter()
-        resolve(candidates)
-        end = time.perf_counter()
-        return {"ms": 1000 * (end - start), "labels_and_table_ms": 1000 * (end - decoded)}
+        with memory() as grown:
+            start = time.perf_counter()
+            candidates = self.sam.decode_boxes(embedding, proposals)
+            decoded = time.perf_counter()
+            resolve(candidates)
+            end = time.perf_counter()
+        table_ms = 1000 * (end - decoded)
+        return {"ms": 1000 * (end - start), "labels_and_table_ms": table_ms, **grown}
 
     def everything(self) -> dict[str, object]:
         """Find everything in the image."""
@@ -179,24 +235,63 @@ class Ours:
         return {"ms": ms, "objects": len(found)}
 
     def agreement(self) -> dict[str, object]:
-        """IoU of masks with the reference's, and the largest error of the embedding."""
+        """IoU of masks with the reference's, and the largest error of the embeddings."""
         reference = Reference(self.arguments)
-        reference.predictor.set_image(image())
-        boxes = boxes_yxyx(32)
-        embedding = self.sam.embed(image(), limits="dtype")
-        found = self.sam.predict_boxes(embedding, boxes).to_array()
-        expected = reference.masks(boxes)
-        either = np.maximum((found | expected).sum((1, 2)), 1)
-        iou = np.where((found | expected).any((1, 2)), (found & expected).sum((1, 2)) / either, 1)
-        error = np.abs(reference.predictor.features[0].numpy() - embedding.features).max()
-        return {"mean_iou": iou.mean(), "worst_iou": iou.min(), "embedding_error": float(error)}
+        ious, errors = [], []
+        for picture, boxes in labelled(self.arguments):
+            reference.predictor.set_image(picture)
+            embedding = self.sam.embed(picture, limits="dtype")
+            found = self.sam.predict_boxes(embedding, boxes).to_array()
+            expected = reference.masks(boxes)
+            either = (found | expected).sum((1, 2))
+            both = (found & expected).sum((1, 2))
+            ious.append(np.where(either, both / np.maximum(either, 1), 1))
+            errors.append(
+                np.abs(reference.predictor.features[0].numpy() - embedding.features).max()
+            )
+        iou = np.concatenate(ious)
+        return {
+            "mean_iou": iou.mean(),
+            "worst_iou": iou.min(),
+            "embedding_error": float(max(errors)),
+            "images": len(errors),
+            "masks": len(iou),
+        }
+
+
+class Ultralytics:
+    """``ultralytics.SAM`` on our weights; only what it offers alike: an image, and a prompt."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        from ultralytics.models.sam import SAMPredictor
+
+        from napari_mobilesam.zoo.export import export_model
+
+        self.arguments = arguments
+        with tempfile.TemporaryDirectory() as folder:
+            path = export_model("micro", Path(folder) / "mobile_sam.pt")
+            overrides = {"model": str(path), "imgsz": SIDE, "verbose": False, "save": False}
+            self.predictor = SAMPredictor(overrides=overrides)
+            self.predictor.setup_model(verbose=False)
+
+    def encoder(self) -> dict[str, object]:
+        """Embed one image."""
+        run = lambda: self.predictor.set_image(image())  # noqa: E731
+        return {"ms": milliseconds(run, self.arguments.rounds)}
+
+    def prompt(self) -> dict[str, object]:
+        """Two points, on a ready embedding, to a full-size mask; it takes no mask in hand."""
+        self.predictor.set_image(image())
+        run = lambda: self.predictor(points=[[[500, 500], [520, 470]]], labels=[[1, 1]])  # noqa: E731
+        return {"ms": milliseconds(run, self.arguments.rounds)}
 
 
 def run_one(part: str, engine: str, arguments: argparse.Namespace) -> dict[str, object]:
     import torch
 
     torch.set_num_threads(arguments.threads)
-    runner = Reference(arguments) if engine == "reference" else Ours(engine, arguments)
+    others = {"reference": Reference, "ultralytics": Ultralytics}
+    runner = others[engine](arguments) if engine in others else Ours(engine, arguments)
     figures = getattr(runner, part)()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {"part": part, "engine": engine, **figures, "peak_mb": peak // 1024}
@@ -204,18 +299,24 @@ def run_one(part: str, engine: str, arguments: argparse.Namespace) -> dict[str, 
 
 def table(rows: list[dict[str, object]]) -> None:
     reference = {row["part"]: row for row in rows if row["engine"] == "reference"}
-    print(f"{'part':12s}{'engine':20s}{'ms':>11s}{'faster':>9s}{'peak MB':>9s}")
+    print(f"{'part':12s}{'engine':20s}{'ms':>11s}{'faster':>9s}{'peak MB':>9s}{'growth':>8s}")
     for row in rows:
         if "ms" not in row:
-            values = (
-                f"{key} {row[key]:.2g}" for key in ("mean_iou", "worst_iou", "embedding_error")
-            )
+            keys = ("mean_iou", "worst_iou", "embedding_error", "images", "masks")
+            values = (f"{key} {row[key]:.5g}" for key in keys)
             print(f"{row['part']:12s}{row['engine']:20s}", *values)
             continue
         base = reference.get(row["part"])
         faster = f"{base['ms'] / row['ms']:.1f}x" if base else ""
         ms = f"{row['ms']:.0f}{'*' if row.get('scaled') else ''}"
-        print(f"{row['part']:12s}{row['engine']:20s}{ms:>11s}{faster:>9s}{row['peak_mb']:9d}")
+        print(f"{row['part']:12s}{row['engine']:20s}{ms:>11s}{faster:>9s}", end="")
+        print(f"{row['peak_mb']:9d}{row.get('growth_mb', ''):>8}")
+
+
+def offers_less(part: str, engine: str) -> bool:
+    """Whether an engine has no such part."""
+    others = {"reference": ("agreement",), "ultralytics": ("boxes", "everything", "agreement")}
+    return part in others.get(engine, ())
 
 
 def main() -> None:
@@ -225,7 +326,10 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--boxes", type=int, default=320)
+    parser.add_argument("--boxes", type=int, default=320, help="1 to 1000")
+    parser.add_argument("--side", type=int, default=SIDE, help="of the plane of a prompt")
+    parser.add_argument("--images", type=Path, help="labelled images, a folder or zip")
+    parser.add_argument("--count", type=int, default=50, help="labelled images to compare on")
     parser.add_argument("--reference-boxes", type=int, help="boxes the reference decodes")
     parser.add_argument("--reference-points", type=int, default=GRID, help="side of its grid")
     parser.add_argument("--json", type=Path, help="also write the figures here")
@@ -237,7 +341,7 @@ def main() -> None:
     rows = []
     for part in arguments.parts:
         for engine in arguments.engines:
-            if (part, engine) != ("agreement", "reference"):
+            if not offers_less(part, engine):
                 command = [sys.executable, "-W", "ignore", *sys.argv, "--only", part, engine]
                 output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
                 rows.append(json.loads(output.stdout.splitlines()[-1]))

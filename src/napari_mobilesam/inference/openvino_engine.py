@@ -194,7 +194,9 @@ class FlatDecoder(nn.Module):
             What :meth:`MaskDecoder.forward` returns or, unless ``whole``, ``attend``.
         """
         side = math.isqrt(image.shape[1])
-        dense, projected = (None, (more[0], more[1])) if len(more) > 1 else (more[0], (image, image))
+        dense, projected = (
+            (None, (more[0], more[1])) if len(more) > 1 else (more[0], (image, image))
+        )
         flat = DecoderImage((side, side), image, encoding, image, projected)
         if self.whole:
             outputs: Outputs = self.decoder(flat, sparse, dense, multimask=self.multimask)
