@@ -37,7 +37,6 @@ GRID = 32
 REFERENCE_BATCH = 320
 ENGINES = (
     "reference",
-    "ultralytics",
     "torch:float32",
     "torch:bfloat16",
     "openvino:float32",
@@ -259,39 +258,11 @@ class Ours:
         }
 
 
-class Ultralytics:
-    """``ultralytics.SAM`` on our weights; only what it offers alike: an image, and a prompt."""
-
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        from ultralytics.models.sam import SAMPredictor
-
-        from napari_mobilesam.zoo.export import export_model
-
-        self.arguments = arguments
-        with tempfile.TemporaryDirectory() as folder:
-            path = export_model("micro", Path(folder) / "mobile_sam.pt")
-            overrides = {"model": str(path), "imgsz": SIDE, "verbose": False, "save": False}
-            self.predictor = SAMPredictor(overrides=overrides)
-            self.predictor.setup_model(verbose=False)
-
-    def encoder(self) -> dict[str, object]:
-        """Embed one image."""
-        run = lambda: self.predictor.set_image(image())  # noqa: E731
-        return {"ms": milliseconds(run, self.arguments.rounds)}
-
-    def prompt(self) -> dict[str, object]:
-        """Two points, on a ready embedding, to a full-size mask; it takes no mask in hand."""
-        self.predictor.set_image(image())
-        run = lambda: self.predictor(points=[[[500, 500], [520, 470]]], labels=[[1, 1]])  # noqa: E731
-        return {"ms": milliseconds(run, self.arguments.rounds)}
-
-
 def run_one(part: str, engine: str, arguments: argparse.Namespace) -> dict[str, object]:
     import torch
 
     torch.set_num_threads(arguments.threads)
-    others = {"reference": Reference, "ultralytics": Ultralytics}
-    runner = others[engine](arguments) if engine in others else Ours(engine, arguments)
+    runner = Reference(arguments) if engine == "reference" else Ours(engine, arguments)
     figures = getattr(runner, part)()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {"part": part, "engine": engine, **figures, "peak_mb": peak // 1024}
@@ -311,12 +282,6 @@ def table(rows: list[dict[str, object]]) -> None:
         ms = f"{row['ms']:.0f}{'*' if row.get('scaled') else ''}"
         print(f"{row['part']:12s}{row['engine']:20s}{ms:>11s}{faster:>9s}", end="")
         print(f"{row['peak_mb']:9d}{row.get('growth_mb', ''):>8}")
-
-
-def offers_less(part: str, engine: str) -> bool:
-    """Whether an engine has no such part."""
-    others = {"reference": ("agreement",), "ultralytics": ("boxes", "everything", "agreement")}
-    return part in others.get(engine, ())
 
 
 def main() -> None:
@@ -341,7 +306,7 @@ def main() -> None:
     rows = []
     for part in arguments.parts:
         for engine in arguments.engines:
-            if not offers_less(part, engine):
+            if (part, engine) != ("agreement", "reference"):
                 command = [sys.executable, "-W", "ignore", *sys.argv, "--only", part, engine]
                 output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
                 rows.append(json.loads(output.stdout.splitlines()[-1]))
