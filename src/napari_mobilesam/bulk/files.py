@@ -21,7 +21,7 @@ from napari_mobilesam.core.settings import EverythingSettings, Limits
 from napari_mobilesam.io.annotations import FORMATS, write_annotations
 from napari_mobilesam.io.images import open_image, read_image
 from napari_mobilesam.io.ome_zarr import LazyPlane, is_zarr
-from napari_mobilesam.io.planes import ImagePlane
+from napari_mobilesam.io.planes import MAX_PIXELS, ImagePlane
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +47,7 @@ def batch(
     limits: Limits = "percentile",
     tile: int | None = None,
     contact_sheet: bool = True,
+    max_pixels: int | None = MAX_PIXELS,
     progress: Progress | None = None,
     **changes: object,
 ) -> pd.DataFrame:
@@ -69,7 +70,7 @@ def batch(
         Names in :data:`~napari_mobilesam.io.annotations.FORMATS`.
     settings : EverythingSettings, optional
         How objects are found; the model's own if not given.
-    plane, channels, limits
+    plane, channels, limits, max_pixels
         How images are read, as for :func:`~napari_mobilesam.io.images.read_image` and
         :meth:`~napari_mobilesam.api.MobileSAM.embed`.
     tile : int, optional
@@ -112,7 +113,7 @@ def batch(
         if entry is not None:
             return {"objects": entry.objects, "skipped": True, "seconds": entry.seconds}
         start = time.perf_counter()
-        image, shown = open_for(path, plane, channels, tile)
+        image, shown = open_for(path, plane, channels, tile, max_pixels)
         found = find_everything(sam, image.pixels, chosen, limits, shown, tile)
         outputs = output_paths(folder, path, formats)
         write_results(outputs, path, image, found, sam, plane)
@@ -172,6 +173,7 @@ def open_for(
     plane: Sequence[int] | None,
     channels: Sequence[int] | None,
     tile: int | None,
+    max_pixels: int | None,
 ) -> tuple[ImagePlane | LazyPlane, tuple[int, ...] | None]:
     """Read a plane of chosen channels, lazily where it is looked at in tiles.
 
@@ -183,7 +185,7 @@ def open_for(
         The channels of what was read that are to be looked at.
     """
     read = read_image if tile is None else open_image
-    image = read(path, plane=plane, channels=channels)
+    image = read(path, plane=plane, channels=channels, max_pixels=max_pixels)
     return image, None if channels is None else tuple(range(len(channels)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from math import prod
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,6 +25,7 @@ from napari_mobilesam.core.planes import intensity_limits
 from napari_mobilesam.core.settings import EverythingSettings, Limits
 from napari_mobilesam.core.tiling import Tile, plan_tiles
 from napari_mobilesam.io.images import open_image
+from napari_mobilesam.io.ome_zarr import LazyPixels
 from napari_mobilesam.zoo.catalog import get_card
 
 if TYPE_CHECKING:
@@ -37,6 +39,12 @@ SAMPLES = 2_000_000
 
 IN_FLIGHT = 2
 """Tiles that wait at each worker of a cluster, so that none is idle and memory is bounded."""
+
+MAX_PLANE_PIXELS = 10**12
+"""Largest plane that is looked at unasked; a small file may claim any size."""
+
+MAX_CHUNK_BYTES = 2**32
+"""Largest chunk that a tile may need whole."""
 
 Progress = Callable[[int, int], None]
 
@@ -93,6 +101,7 @@ def segment_large(
     threads: int | None = None,
     client: Any = None,
     progress: Progress | None = None,
+    max_pixels: int | None = MAX_PLANE_PIXELS,
     **changes: object,
 ) -> LargeInstances:
     """Find every object of a plane of any size, tile by tile.
@@ -130,6 +139,8 @@ def segment_large(
     progress : callable, optional
         Called with (tiles done, tiles in all). Raise
         :class:`~napari_mobilesam.core.errors.CancelledError` from it to stop.
+    max_pixels : int, optional
+        Largest plane; None lifts this limit, and that on the chunks of a zarr array.
     **changes
         Single fields of :class:`EverythingSettings` to change.
 
@@ -141,7 +152,7 @@ def segment_large(
     Raises
     ------
     ImageError
-        If the array is no plane.
+        If the array is no plane, or claims to be larger than ``max_pixels``.
     FileFormatError
         If the image at a path cannot be read.
     SettingsError
@@ -150,13 +161,7 @@ def segment_large(
     if isinstance(image, str | PathLike):
         image = open_image(image, plane=plane, channels=channels).pixels
         channels = None if channels is None else range(len(channels))
-    if len(image.shape) not in (2, 3) or 0 in image.shape:
-        raise ImageError(
-            "this array is no plane",
-            expected="(H, W) or (H, W, C)",
-            got=f"shape {tuple(image.shape)}",
-            remedy="Take one plane of a stack.",
-        )
+    _check_plane(image, max_pixels)
     shape = image.shape[0], image.shape[1]
     tiles = plan_tiles(shape, tile, margin)
     if isinstance(model, MobileSAM):
@@ -185,6 +190,31 @@ def segment_large(
     kept, visible = visible_parts(candidates, chosen)
     labels = write_labels(visible, shape, output)
     return LargeInstances(labels, describe(candidates.take(kept.tolist()), visible))
+
+
+def _check_plane(image: Plane, max_pixels: int | None) -> None:
+    if len(image.shape) not in (2, 3) or 0 in image.shape:
+        raise ImageError(
+            "this array is no plane",
+            expected="(H, W) or (H, W, C)",
+            got=f"shape {tuple(image.shape)}",
+            remedy="Take one plane of a stack.",
+        )
+    if max_pixels is not None and image.shape[0] * image.shape[1] > max_pixels:
+        raise ImageError(
+            "this array claims to be larger than any image",
+            expected=f"at most {max_pixels:,} pixels",
+            got=f"shape {tuple(image.shape)}",
+            remedy="If it is that large, raise max_pixels.",
+        )
+    chunk = image.chunks if isinstance(image, zarr.Array | LazyPixels) else ()
+    if max_pixels is not None and prod(chunk) * image.dtype.itemsize > MAX_CHUNK_BYTES:
+        raise ImageError(
+            "this array claims chunks that fill the memory",
+            expected=f"at most {MAX_CHUNK_BYTES:,} bytes",
+            got=f"chunks of {chunk}",
+            remedy="Write it again in smaller chunks, or set max_pixels=None.",
+        )
 
 
 def segment_dask(array: Any, **options: Any) -> Any:

@@ -26,8 +26,9 @@ from napari_mobilesam.core.masks import MaskBatch
 from napari_mobilesam.core.planes import select_channels
 from napari_mobilesam.core.settings import EverythingSettings, FilterSettings, Limits
 from napari_mobilesam.inference.encode import ImageEmbedding
+from napari_mobilesam.io.planes import MAX_PIXELS
 
-_NO_DIFFERENCE = ("output", "overwrite", "contact_sheet")
+_NO_DIFFERENCE = ("output", "overwrite", "contact_sheet", "max_pixels")
 """Fields of a task that its results do not depend on."""
 
 
@@ -55,6 +56,8 @@ class Task:
         Side of the tiles in which everything is looked for; the whole plane without it.
     contact_sheet : bool
         Whether thumbnails are written.
+    max_pixels : int
+        Largest plane that is read.
     """
 
     output: Path
@@ -68,6 +71,7 @@ class Task:
     one_object: bool
     tile: int | None = None
     contact_sheet: bool = False
+    max_pixels: int = MAX_PIXELS
 
     def outputs(self, image: Path) -> dict[str, Path]:
         """Files to write for an image, by format."""
@@ -97,7 +101,7 @@ def label_image(
             f"{existing[0]} exists", remedy="Choose another folder, or replace it by --overwrite."
         )
     start = time.perf_counter()
-    image, shown = open_for(path, task.plane, task.channels, task.tile)
+    image, shown = open_for(path, task.plane, task.channels, task.tile, task.max_pixels)
     found = _segment(sam, replace(task, channels=shown), path, image.pixels, report)
     write_results(outputs, path, image, found, sam, task.plane)
     if task.contact_sheet:

@@ -29,6 +29,7 @@ from napari_mobilesam.core.settings import (
     GridSettings,
     Settings,
 )
+from napari_mobilesam.io.planes import MAX_PIXELS
 from napari_mobilesam.zoo.catalog import get_card
 from napari_mobilesam.zoo.download import embeddings_dir
 
@@ -177,6 +178,14 @@ def segment(
             rich_help_panel=READING,
         ),
     ] = "percentile",
+    max_pixels: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Largest plane that is read, so that no small file fills the memory.",
+            rich_help_panel=READING,
+        ),
+    ] = MAX_PIXELS,
     formats: Annotated[
         list[Format],
         typer.Option(
@@ -237,6 +246,7 @@ def segment(
         one_object=one_object,
         tile=tile,
         contact_sheet=len(images) > 1 if contact_sheet is None else contact_sheet,
+        max_pixels=max_pixels,
     )
     with err.status("Loading the model"):
         sam = load_model(

@@ -1,10 +1,11 @@
 """Read one plane of an image: TIFF, OME-TIFF, OME-Zarr, PNG, JPEG, BMP or .npy."""
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
+from threading import Lock
+from typing import IO
 
 import numpy as np
 from PIL import Image
@@ -12,12 +13,15 @@ from PIL import Image
 from napari_mobilesam.core.errors import FileFormatError, MobileSAMError
 from napari_mobilesam.core.planes import select_channels
 from napari_mobilesam.io.ome_zarr import LazyPlane, open_ome_zarr
-from napari_mobilesam.io.planes import ImagePlane, PlaneSelection, check_size
+from napari_mobilesam.io.planes import MAX_PIXELS, ImagePlane, PlaneSelection, check_size
 from napari_mobilesam.io.tiff import read_tiff
 
 _AS_STORED = {"1", "L", "I", "F", "I;16", "I;16B", "I;16L", "RGB", "RGBA"}
 _CONVERTED = {"LA": "L", "PA": "RGBA"}
 """Pillow's modes that are no plain array, and as what they are read; others become RGB."""
+
+_PILLOW_LIMIT = Lock()
+"""Held while Pillow's own limit, which is one for the whole process, is put aside."""
 
 
 def read_image(
@@ -25,6 +29,7 @@ def read_image(
     *,
     plane: Sequence[int] | None = None,
     channels: Sequence[int] | None = None,
+    max_pixels: int | None = MAX_PIXELS,
 ) -> ImagePlane:
     """Read a plane of an image.
 
@@ -38,6 +43,9 @@ def read_image(
         Which plane of a stack, one number from 0 for each of its axes.
     channels : sequence of int, optional
         One to three channels to read, in this order; all if not given.
+    max_pixels : int, optional
+        Largest plane that is decoded, so that no small file fills the memory; None lifts the
+        limit.
 
     Returns
     -------
@@ -52,10 +60,11 @@ def read_image(
     SettingsError
         If there are no such channels.
     """
-    image = open_image(path, plane=plane, channels=channels)
+    image = open_image(path, plane=plane, channels=channels, max_pixels=max_pixels)
     if isinstance(image, ImagePlane):
         return image
-    check_size(path, *image.pixels.shape[:2])
+    height, width = image.pixels.shape[:2]
+    check_size(path, (height, width), max_pixels)
     with _naming(Path(path)):
         return ImagePlane(np.asarray(image.pixels), image.pixel_size_um)
 
@@ -65,6 +74,7 @@ def open_image(
     *,
     plane: Sequence[int] | None = None,
     channels: Sequence[int] | None = None,
+    max_pixels: int | None = MAX_PIXELS,
 ) -> ImagePlane | LazyPlane:
     """Do the same, but of an OME-Zarr, which may be of any size, read only what is cut out."""
     path = Path(path)
@@ -73,7 +83,7 @@ def open_image(
         with _naming(path):
             image = open_ome_zarr(path).plane(plane, channels)
     else:
-        image = _read_file(path, plane)
+        image = _read_file(path, plane, max_pixels)
         if channels is not None:
             image = ImagePlane(select_channels(image.pixels, channels), image.pixel_size_um)
     if image.pixels.size == 0:
@@ -81,7 +91,7 @@ def open_image(
     return image
 
 
-def _read_file(path: Path, plane: Sequence[int] | None) -> ImagePlane:
+def _read_file(path: Path, plane: Sequence[int] | None, max_pixels: int | None) -> ImagePlane:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise FileFormatError(
@@ -94,7 +104,7 @@ def _read_file(path: Path, plane: Sequence[int] | None) -> ImagePlane:
     if path.stat().st_size == 0:
         raise FileFormatError(f"{path} cannot be read", got="an empty file")
     with _naming(path):
-        return reader(path, plane)
+        return reader(path, plane, max_pixels)
 
 
 @contextmanager
@@ -111,26 +121,41 @@ def _naming(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _read_pillow(path: Path, plane: Sequence[int] | None) -> ImagePlane:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        image = Image.open(path, formats=("PNG", "JPEG", "BMP"))
-    with image:
-        PlaneSelection.choose(path, "YX", (image.height, image.width), plane)
+def open_picture(
+    file: Path | IO[bytes], name: object, max_pixels: int | None = MAX_PIXELS
+) -> Image.Image:
+    """Open a PNG, JPEG or BMP without decoding it, if it is within our limit, not Pillow's."""
+    with _PILLOW_LIMIT:
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            image = Image.open(file, formats=("PNG", "JPEG", "BMP"))
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+    try:
+        check_size(name, (image.height, image.width), max_pixels)
+    except FileFormatError:
+        image.close()
+        raise
+    return image
+
+
+def _read_pillow(path: Path, plane: Sequence[int] | None, max_pixels: int | None) -> ImagePlane:
+    with open_picture(path, path, max_pixels) as image:
+        PlaneSelection.choose(path, "YX", (image.height, image.width), plane, max_pixels)
         if image.mode not in _AS_STORED:
             return ImagePlane(np.asarray(image.convert(_CONVERTED.get(image.mode, "RGB"))))
         return ImagePlane(np.asarray(image))
 
 
-def _read_npy(path: Path, plane: Sequence[int] | None) -> ImagePlane:
+def _read_npy(path: Path, plane: Sequence[int] | None, max_pixels: int | None) -> ImagePlane:
     stored = np.load(path, mmap_mode="r", allow_pickle=False)
     is_colour = stored.ndim > 2 and stored.shape[-1] <= 5
     axes = ("ZTPQYXS" if is_colour else "ZTPQYX")[-stored.ndim :] if stored.ndim else ""
-    selection = PlaneSelection.choose(path, axes, stored.shape, plane)
+    selection = PlaneSelection.choose(path, axes, stored.shape, plane, max_pixels)
     return ImagePlane(np.array(selection.channels_last(stored[selection.index])))
 
 
-_READERS: dict[str, Callable[[Path, Sequence[int] | None], ImagePlane]] = {
+_READERS: dict[str, Callable[[Path, Sequence[int] | None, int | None], ImagePlane]] = {
     ".tif": read_tiff,
     ".tiff": read_tiff,
     ".png": _read_pillow,

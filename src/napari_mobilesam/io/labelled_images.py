@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from napari_mobilesam.core.errors import FileFormatError
 from napari_mobilesam.core.scene import Scene
+from napari_mobilesam.io.images import open_picture
 
 
 class LabelledImages(Sequence[Scene]):
@@ -30,7 +30,7 @@ class LabelledImages(Sequence[Scene]):
     Raises
     ------
     FileFormatError
-        If there is no pair of an image and its labels.
+        If it cannot be read, or there is no pair of an image and its labels.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,18 +48,42 @@ class LabelledImages(Sequence[Scene]):
         return len(self.names)
 
     def __getitem__(self, index: int) -> Scene:  # type: ignore[override]
-        """Read one image and its labels."""
+        """Read one image and its labels.
+
+        Raises
+        ------
+        FileFormatError
+            If one of them is damaged, too large, or of another size than the other.
+        """
         name = self.names[index]
         image = _read_png(self._images / name)
         labels = _read_png(self._labels / name).astype(np.int32)
+        if labels.shape != image.shape[:2]:
+            raise FileFormatError(
+                f"labels/{name} does not belong to images/{name}",
+                expected=f"one label a pixel, {image.shape[:2]}",
+                got=f"shape {labels.shape}",
+            )
         return Scene(image, labels, np.zeros_like(labels))
 
 
 def _open_zip(path: Path) -> zipfile.Path:
     """Open a zip in memory, so that worker processes share no file position."""
-    return zipfile.Path(zipfile.ZipFile(io.BytesIO(path.read_bytes())))
+    try:
+        return zipfile.Path(zipfile.ZipFile(io.BytesIO(path.read_bytes())))
+    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise FileFormatError(
+            f"{path} cannot be read", expected="a folder or a zip", got=str(error)
+        ) from error
 
 
 def _read_png(path: Path | zipfile.Path) -> NDArray[np.uint8]:
-    with path.open("rb") as file:
-        return np.asarray(Image.open(file))
+    try:
+        with path.open("rb") as file, open_picture(file, path.name) as image:
+            return np.asarray(image)
+    except FileFormatError:
+        raise
+    except Exception as error:  # decoders raise whatever damaged bytes lead them to
+        raise FileFormatError(
+            f"{path.name} cannot be read", got=f"{type(error).__name__} ({error})"
+        ) from error

@@ -13,6 +13,7 @@ from skimage.segmentation import relabel_sequential
 
 from napari_mobilesam.core.errors import FileFormatError
 from napari_mobilesam.core.masks import CroppedMask
+from napari_mobilesam.io.planes import check_size
 
 MAX_LABEL = np.iinfo(np.uint32).max
 
@@ -105,14 +106,22 @@ def check_shape(
             expected=f"one of {plane_shape[0]} x {plane_shape[1]} pixels",
             got=f"one of {stored[0]} x {stored[1]}",
         )
+    if plane_shape is None:
+        check_size(path, stored)
     return stored
 
 
 def numbers_from_names(names: Sequence[str | None]) -> list[int]:
     """Labels of named objects: their names if these are distinct numbers, else 1, 2, 3, ..."""
-    numbers = [int(name) for name in names if name and name.isdecimal()]
-    is_numbered = len(set(numbers)) == len(names) and 0 not in numbers
-    return numbers if is_numbered else list(range(1, len(names) + 1))
+    return distinct([int(name) if name and name.isdecimal() else 0 for name in names])
+
+
+def distinct(numbers: Sequence[int]) -> list[int]:
+    """Return the same numbers if they can be labels of so many objects, else 1, 2, 3, ..."""
+    are_labels = all(0 < number <= MAX_LABEL for number in numbers)
+    if are_labels and len(set(numbers)) == len(numbers):
+        return list(numbers)
+    return list(range(1, len(numbers) + 1))
 
 
 def finite_numbers(row: Mapping[Hashable, object]) -> dict[str, float]:

@@ -95,7 +95,7 @@ class OmeZarrImage:
     def select(self, plane: Sequence[int] | None) -> PlaneSelection:
         """Find where a plane lies in each of the levels."""
         return PlaneSelection.choose(
-            self.path, self.axes, self.levels[0].shape, plane, is_read_at_once=False
+            self.path, self.axes, self.levels[0].shape, plane, max_pixels=None
         )
 
     def pixel_size_um(self) -> tuple[float, float] | None:
@@ -155,6 +155,11 @@ class LazyPixels:
     def ndim(self) -> int:
         """Number of axes."""
         return len(self.shape)
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Lengths of the chunks in which the array is stored, along all of its axes."""
+        return tuple(self._array.chunks)
 
     @property
     def size(self) -> int:

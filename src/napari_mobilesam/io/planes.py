@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,10 @@ from numpy.typing import NDArray
 from napari_mobilesam.core.errors import FileFormatError
 
 MAX_PIXELS = 178_956_970
-"""Largest plane that is decoded, in pixels; the limit above which Pillow refuses an image."""
+"""Largest plane that is decoded unasked, in pixels; above it Pillow refuses an image, too."""
+
+MAX_CHANNELS = 5
+"""A plane of so many channels may be as large; of more, it must have fewer pixels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,8 +55,7 @@ class PlaneSelection:
         axes: str,
         shape: Sequence[int],
         plane: Sequence[int] | None,
-        *,
-        is_read_at_once: bool = True,
+        max_pixels: int | None,
     ) -> "PlaneSelection":
         """Find the plane that the numbers in ``plane`` name.
 
@@ -64,8 +67,8 @@ class PlaneSelection:
             Letters and lengths of the array's axes.
         plane : sequence of int, optional
             One number for each axis of the stack that is longer than one.
-        is_read_at_once : bool
-            Whether the plane must not be larger than what is decoded.
+        max_pixels : int or None
+            Largest plane to be decoded; None for any.
 
         Raises
         ------
@@ -77,9 +80,9 @@ class PlaneSelection:
                 f"{name} holds no image", expected="axes Y and X", got=f"axes {axes}"
             )
         lengths = dict(zip(axes, shape, strict=True))
-        if is_read_at_once:
-            check_size(name, lengths["Y"], lengths["X"])
         in_plane = {"Y", "X", "S" if "S" in axes else "C"}
+        channels = prod(shape[i] for i, axis in enumerate(axes) if axis in in_plane - {"Y", "X"})
+        check_size(name, (lengths["Y"], lengths["X"]), max_pixels, channels)
         stacked = [i for i, axis in enumerate(axes) if axis not in in_plane and shape[i] != 1]
         _check_numbers(name, axes, [shape[i] for i in stacked], stacked, plane)
         numbers = dict(zip(stacked, plane or (), strict=True))
@@ -97,21 +100,37 @@ class PlaneSelection:
         return plane[..., 0] if plane.ndim == 3 and plane.shape[-1] == 1 else plane
 
 
-def check_size(name: object, height: int, width: int) -> None:
-    """Refuse a plane that is larger than what is decoded.
+def check_size(
+    name: object, shape: tuple[int, int], max_pixels: int | None = MAX_PIXELS, channels: int = 1
+) -> None:
+    """Refuse a plane that a file claims to hold, before memory is asked for.
+
+    Parameters
+    ----------
+    name : object
+        The file, for the message.
+    shape : (int, int)
+        Height and width.
+    max_pixels : int or None
+        Pixels that are allowed; None for any number.
+    channels : int
+        Values of a pixel; more than ``MAX_CHANNELS`` count for as many more pixels.
 
     Raises
     ------
     FileFormatError
-        If it is.
+        If it is larger.
     """
-    if height * width > MAX_PIXELS:
-        raise FileFormatError(
-            f"{name} is too large",
-            expected=f"at most {MAX_PIXELS:,} pixels",
-            got=f"{height:,} x {width:,}",
-            remedy="Cut it into tiles or reduce its resolution.",
-        )
+    height, width = shape
+    if max_pixels is None or height * width * max(1, channels / MAX_CHANNELS) <= max_pixels:
+        return
+    raise FileFormatError(
+        f"{name} is too large",
+        expected=f"at most {max_pixels:,} pixels",
+        got=f"{height:,} x {width:,}" + (f" of {channels:,} channels" if channels > 1 else ""),
+        remedy="If you trust the file and have the memory, raise max_pixels (--max-pixels on the "
+        "command line); or look at it in tiles, as a zarr array or a memory-mapped file.",
+    )
 
 
 def _check_numbers(

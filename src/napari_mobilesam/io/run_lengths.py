@@ -13,6 +13,8 @@ from napari_mobilesam.core.masks import CroppedMask
 
 _FIRST_CHARACTER = 48
 _PAYLOAD, _SIGN, _MORE = 0x1F, 0x10, 0x20
+_MAX_SHIFT = 60
+"""No count of pixels has more bits."""
 
 
 def counts_of(mask: CroppedMask, plane_shape: tuple[int, int]) -> list[int]:
@@ -65,13 +67,21 @@ def to_text(counts: Sequence[int]) -> str:
 
 
 def from_text(text: str) -> list[int]:
-    """Expand run-lengths from text."""
+    """Expand run-lengths from text.
+
+    Raises
+    ------
+    ValueError
+        If a count is larger than any image.
+    """
     counts: list[int] = []
     value = shift = 0
     for character in text:
         bits = ord(character) - _FIRST_CHARACTER
         value |= (bits & _PAYLOAD) << shift
         shift += 5
+        if shift > _MAX_SHIFT:
+            raise ValueError("a run-length is larger than any image")
         if bits & _MORE:
             continue
         if bits & _SIGN:

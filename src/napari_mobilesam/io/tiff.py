@@ -7,30 +7,37 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tifffile import TiffFile, TiffPageSeries, xml2dict
+from tifffile import TiffFile, TiffPageSeries, memmap, xml2dict
 
-from napari_mobilesam.io.planes import ImagePlane, PlaneSelection
+from napari_mobilesam.io.planes import ImagePlane, PlaneSelection, check_size
 
 MICROMETRES = {"nm": 1e-3, "µm": 1.0, "um": 1.0, "\\u00B5m": 1.0, "micron": 1.0, "mm": 1e3}
 """Micrometres in the units of length that OME and ImageJ write."""
 
 
-def read_tiff(path: Path, plane: Sequence[int] | None) -> ImagePlane:
+def read_tiff(path: Path, plane: Sequence[int] | None, max_pixels: int | None) -> ImagePlane:
     """Read a plane of the first series of a TIFF; of a pyramid, at full resolution."""
     with TiffFile(path) as tif:
         series = tif.series[0]
-        selection = PlaneSelection.choose(path, series.axes, series.shape, plane)
-        pixels = _read_pages(tif, series, selection.index)
+        selection = PlaneSelection.choose(path, series.axes, series.shape, plane, max_pixels)
+        pixels = _read_pages(path, tif, series, selection.index, max_pixels)
         return ImagePlane(selection.channels_last(pixels), _pixel_size(tif))
 
 
 def _read_pages(
-    tif: TiffFile, series: TiffPageSeries, index: tuple[int | slice, ...]
+    path: Path,
+    tif: TiffFile,
+    series: TiffPageSeries,
+    index: tuple[int | slice, ...],
+    max_pixels: int | None,
 ) -> NDArray[np.generic]:
-    """Decode only the pages that hold the plane, where the file keeps whole planes in pages."""
+    """Decode only what holds the plane, where the file keeps planes in pages or lies in a row."""
     page_shape = series.keyframe.shape
     outer = series.ndim - len(page_shape)
     if series.shape[outer:] != page_shape or prod(series.shape[:outer]) != len(series):
+        if series.dataoffset is not None:
+            return np.array(memmap(path, mode="r")[index])
+        check_size(path, (prod(series.shape), 1), max_pixels)  # all planes are decoded
         return np.asarray(series.asarray()[index])
     pages = np.arange(len(series)).reshape(series.shape[:outer])[index[:outer]]
     pixels = tif.asarray(key=pages.ravel().tolist(), series=0)

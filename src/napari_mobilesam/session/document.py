@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from napari_mobilesam.core.drawn import (
     BoxPrompt,
@@ -23,9 +23,12 @@ from napari_mobilesam.core.geometry import InputSize
 from napari_mobilesam.core.masks import CroppedMask
 from napari_mobilesam.core.settings import EverythingSettings, Limits
 from napari_mobilesam.inference.detect import Proposals
+from napari_mobilesam.session.planes import PlaneKey
 from napari_mobilesam.session.records import Accepted, Conditions, FromEverything, FromPrompts
 
 MAX_MASK_PIXELS = 2**28
+MAX_AXES = 32
+MAX_COORDINATE = 2**31
 
 Pair = tuple[float, float]
 Quad = tuple[float, float, float, float]
@@ -34,7 +37,7 @@ Quad = tuple[float, float, float, float]
 class Part(BaseModel):
     """A part of a document; unknown fields are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PointPart(Part):
@@ -71,8 +74,8 @@ class MaskPart(Part):
     """A mask: its place, and its pixels as packed, deflated bits in base64."""
 
     kind: Literal["mask"] = "mask"
-    y0: int
-    x0: int
+    y0: int = Field(ge=-MAX_COORDINATE, le=MAX_COORDINATE)
+    x0: int = Field(ge=-MAX_COORDINATE, le=MAX_COORDINATE)
     shape: tuple[int, int]
     bits: str
 
@@ -132,10 +135,19 @@ class ConditionsPart(Part):
     rounded: bool = False
 
 
+def _check_key(key: PlaneKey) -> PlaneKey:
+    if key.count(-1) > 2 or not all(-1 <= number <= MAX_COORDINATE for number in key):
+        raise ValueError("there is no such plane")
+    return key
+
+
+Key = Annotated[tuple[int, ...], Field(max_length=MAX_AXES), AfterValidator(_check_key)]
+
+
 class AcceptedPart(Part):
     """One accept; ``conditions`` is a number in the list of the document."""
 
-    key: tuple[int, ...]
+    key: Key
     conditions: int
     origin: Annotated[PromptsPart | EverythingPart, Field(discriminator="kind")]
     target: Target
@@ -148,7 +160,7 @@ class AcceptedPart(Part):
 class PlanePart(Part):
     """A plane, and a hash of its pixels."""
 
-    key: tuple[int, ...]
+    key: Key
     sha256: str
 
 

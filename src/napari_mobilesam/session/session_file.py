@@ -38,6 +38,7 @@ from napari_mobilesam.session.records import (
 )
 from napari_mobilesam.session.requests import FindAgain
 from napari_mobilesam.session.session import Session
+from napari_mobilesam.zoo.catalog import list_cards
 
 MAX_BYTES = 256 * 1024**2
 
@@ -90,8 +91,8 @@ def replay(
         The image that was annotated; where several layers were looked at together, they are its
         channels, along a last axis, in the order in which they were chosen.
     model : MobileSAM, optional
-        Model to use for all, even if its weights are others; those that the file names if not
-        given.
+        Model to use for all, even if its weights are others; those of the zoo that the file names
+        if not given. A checkpoint that it names is not opened.
     labels : ArrayLabels, optional
         Labels to go on from, if there were some before the session.
 
@@ -139,7 +140,13 @@ def read_prompts(path: str | PathLike[str]) -> list[tuple[PlaneKey, tuple[DrawnP
 def _load(
     conditions: ConditionsPart, loaded: dict[tuple[str, InputSize, bool], MobileSAM], path: Path
 ) -> MobileSAM:
-    """Load the model that something was accepted with, once."""
+    """Load the model that something was accepted with, once; no file that the session names."""
+    if conditions.model not in {card.name for card in list_cards()}:
+        raise FileFormatError(
+            f"{path.name} was made with a model that the zoo does not hold",
+            got=repr(conditions.model),
+            remedy="Load that model yourself, and pass it as model=.",
+        )
     name, size, rounded = conditions.model, conditions.input_size, conditions.rounded
     if (name, size, rounded) not in loaded:
         loaded[name, size, rounded] = load_model(name, input_size=size, cache=rounded)

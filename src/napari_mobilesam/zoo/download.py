@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ CHUNK_BYTES = 1 << 20
 
 Progress = Callable[[int, int], None]
 """Called with the bytes that have come and the bytes in all, 0 if the server does not say."""
+
+_PIN = re.compile(r"sha256:[0-9a-f]{64}")
 
 _logger = logging.getLogger(__name__)
 
@@ -281,9 +284,19 @@ def _pin_path(file: WeightFile) -> Path:
 
 def _read_pin(file: WeightFile) -> str | None:
     try:
-        return str(json.loads(_pin_path(file).read_text(encoding="utf-8"))["hash"])
+        pin = str(json.loads(_pin_path(file).read_text(encoding="utf-8"))["hash"])
+        if not _PIN.fullmatch(pin):
+            raise ValueError(f"{pin[:80]!r} is no hash")
+        return pin
     except FileNotFoundError:
         return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise HashMismatchError(
+            f"the hash of {file.name} cannot be read",
+            expected=f"a hash in {_pin_path(file)}",
+            got=str(error) or type(error).__name__,
+            remedy="Delete both to have the file downloaded and its hash written again.",
+        ) from error
 
 
 def _write_pin(file: WeightFile, known: str) -> None:

@@ -3,10 +3,10 @@
 import pickle
 import zipfile
 from collections.abc import Iterator, Mapping
+from itertools import count
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -15,6 +15,9 @@ from napari_mobilesam.zoo.unpickle import read_pickled_module
 
 _CONTAINERS = ("model", "state_dict", "model_state")
 """Entries under which training code keeps the state of the model, beside other things."""
+
+MAX_ENTRIES = 1_000_000
+"""A checkpoint has fewer; dictionaries that share their parts can be walked through without end."""
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -49,7 +52,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
-    except (SafetensorError, OSError) as error:
+    except Exception as error:  # damaged bytes lead to exceptions of any kind
         raise _damaged(path, "a complete safetensors file", error) from error
 
 
@@ -61,21 +64,31 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
         if is_archive:
             return read_pickled_module(path)
         raise _damaged(path, "a state dictionary saved by torch", error) from error
-    except (RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
+    except Exception as error:  # damaged bytes lead to exceptions of any kind
         raise _damaged(path, "a state dictionary saved by torch", error) from error
+    return _state(path, content)
+
+
+def _state(path: Path, content: object) -> dict[str, Tensor]:
+    """Tensors of a state dictionary, alone or inside a training checkpoint."""
     if isinstance(content, Mapping):
         for name in _CONTAINERS:
             content = content[name] if isinstance(content.get(name), Mapping) else content
-    return dict(_flatten(content, ""))
+    try:
+        return dict(_flatten(content, "", count()))
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, "dictionaries of tensors", error) from error
 
 
-def _flatten(content: object, prefix: str) -> Iterator[tuple[str, Tensor]]:
+def _flatten(content: object, prefix: str, walked: Iterator[int]) -> Iterator[tuple[str, Tensor]]:
     """Tensors in nested dictionaries, named by the path that leads to them."""
+    if next(walked) > MAX_ENTRIES:
+        raise ValueError("dictionaries without end")
     if isinstance(content, Tensor):
         yield prefix.removesuffix("."), content
     elif isinstance(content, Mapping):
         for name, entry in content.items():
-            yield from _flatten(entry, f"{prefix}{name}.")
+            yield from _flatten(entry, f"{prefix}{name}.", walked)
 
 
 def _damaged(path: Path, expected: str, error: Exception) -> CheckpointError:

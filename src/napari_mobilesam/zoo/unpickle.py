@@ -7,10 +7,12 @@ tensors are rebuilt by this file alone, and all else is refused.
 
 import io
 import pickle
+import pickletools
 import re
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -35,17 +37,8 @@ _STORAGE_DTYPES = {
     "BoolStorage": torch.bool,
 }
 
-_DAMAGED = (
-    zipfile.BadZipFile,
-    pickle.UnpicklingError,
-    EOFError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    TypeError,
-    ValueError,
-    RuntimeError,  # a view beyond its storage, or modules nested without end
-)
+MAX_MODULES = 100_000
+"""A network has fewer; modules that share their parts can be walked through without end."""
 
 
 class Placeholder:
@@ -80,10 +73,10 @@ def read_pickled_module(path: Path) -> dict[str, Tensor]:
             content = _ModuleUnpickler.of(archive).load()
         if isinstance(content, dict):
             content = content.get("ema") or content.get("model")
-        return dict(_walk(content, ""))
+        return dict(_walk(content, "", count()))
     except CheckpointError:
         raise
-    except _DAMAGED as error:
+    except Exception as error:  # damaged bytes lead to exceptions of any kind
         raise CheckpointError(
             f"{path.name} cannot be read",
             expected="a module saved by torch",
@@ -96,7 +89,9 @@ class _ModuleUnpickler(pickle.Unpickler):
     """Builds tensors, plain containers and placeholders, and nothing else."""
 
     def __init__(self, archive: zipfile.ZipFile, pickle_name: str) -> None:
-        super().__init__(io.BytesIO(archive.read(_stored(archive, pickle_name))))
+        content = archive.read(_stored(archive, pickle_name))
+        _refuse_far_memo(content)
+        super().__init__(io.BytesIO(content))
         self._archive = archive
         self._data = PurePosixPath(pickle_name).parent / "data"
         self._storages: dict[str, Tensor] = {}
@@ -152,6 +147,13 @@ class _ModuleUnpickler(pickle.Unpickler):
         return data
 
 
+def _refuse_far_memo(content: bytes) -> None:
+    """Refuse to number an object higher than there are bytes: the numbers take memory."""
+    for opcode, argument, _ in pickletools.genops(content):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(content):
+            raise pickle.UnpicklingError(f"object number {argument} in {len(content)} bytes")
+
+
 def _stored(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     """Entry of an archive, uncompressed as torch writes it and no zip bomb is."""
     entry = archive.getinfo(name)
@@ -160,12 +162,14 @@ def _stored(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _walk(module: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
+def _walk(module: Any, prefix: str, walked: Iterator[int]) -> Iterator[tuple[str, Tensor]]:
     """Parameters and persistent buffers of a placeholder and of the modules in it."""
+    if next(walked) > MAX_MODULES:
+        raise pickle.UnpicklingError("modules without end")
     state = vars(module)
     transient = state.get("_non_persistent_buffers_set", ())
     for name, tensor in (state["_parameters"] | state["_buffers"]).items():
         if isinstance(tensor, Tensor) and name not in transient:
             yield prefix + name, tensor
     for name, child in state["_modules"].items():
-        yield from _walk(child, f"{prefix}{name}.")
+        yield from _walk(child, f"{prefix}{name}.", walked)

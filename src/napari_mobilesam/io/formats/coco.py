@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_mobilesam.core.errors import FileFormatError
 from napari_mobilesam.core.masks import CroppedMask
-from napari_mobilesam.io.objects import LabelledImage, check_shape, paint, split
+from napari_mobilesam.io.objects import LabelledImage, check_shape, distinct, paint, split
 from napari_mobilesam.io.outlines import fill
 from napari_mobilesam.io.run_lengths import counts_of, from_text, mask_of, to_text
 
@@ -43,8 +43,10 @@ def read(path: Path, plane_shape: tuple[int, int] | None) -> NDArray[np.int64]:
             f"{path} is not about one image", expected="one image", got=f"{len(images)} images"
         )
     shape = check_shape(path, (images[0]["height"], images[0]["width"]), plane_shape)
-    masks = ((int(a["id"]), _mask(a["segmentation"], shape)) for a in document["annotations"])
-    return paint(masks, shape)
+    annotations = document["annotations"]
+    numbers = distinct([int(a["id"]) for a in annotations])
+    masks = (_mask(a["segmentation"], shape) for a in annotations)
+    return paint(zip(numbers, masks, strict=True), shape)
 
 
 def _scores(table: pd.DataFrame | None) -> dict[int, float]:

@@ -1,5 +1,6 @@
 """Label OME-TIFF, compressed with zlib; holds every label image exactly."""
 
+from math import prod
 from pathlib import Path
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_mobilesam.io.images import read_image
 from napari_mobilesam.io.objects import LabelledImage, as_labels, check_shape
+from napari_mobilesam.io.planes import MAX_PIXELS
 
 SOFTWARE = "napari-mobilesam"
 
@@ -42,7 +44,8 @@ def write(path: Path, image: LabelledImage) -> None:
 
 def read(path: Path, plane_shape: tuple[int, int] | None) -> NDArray[np.int64]:
     """Read a label image of any integer type."""
-    labels = as_labels(read_image(path).pixels, name=str(path))
+    allowed = max(MAX_PIXELS, prod(plane_shape or (0,)))
+    labels = as_labels(read_image(path, max_pixels=allowed).pixels, name=str(path))
     height, width = labels.shape
     check_shape(path, (height, width), plane_shape)
     return labels

@@ -1,5 +1,6 @@
 """ImageJ ROI set; holds every label image exactly, with composite ROIs for holes and parts."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from napari_mobilesam.io.outlines import Ring, fill, outline, rings
 
 MAX_SIDE = np.iinfo(np.int16).max
 """ImageJ keeps the bounds of a ROI as 16-bit integers."""
+
+MAX_UNPACKED_BYTES = 2**30
 
 _AREAS = (
     roifile.ROI_TYPE.POLYGON,
@@ -45,6 +48,7 @@ def write(path: Path, image: LabelledImage) -> None:
 def read(path: Path, plane_shape: tuple[int, int] | None) -> NDArray[np.int64]:
     """Paint the areas of a ROI set; points and lines are refused."""
     shape = needed_shape(path, plane_shape)
+    _refuse_bomb(path)
     read_rois = roifile.roiread(path)
     rois = read_rois if isinstance(read_rois, list) else [read_rois]
     for roi in rois:
@@ -58,6 +62,20 @@ def read(path: Path, plane_shape: tuple[int, int] | None) -> NDArray[np.int64]:
     outlines = (roi.coordinates(multi=True) for roi in rois)
     masks = (fill([ring.astype(np.float64) for ring in parts], shape) for parts in outlines)
     return paint(zip(numbers, masks, strict=True), shape)
+
+
+def _refuse_bomb(path: Path) -> None:
+    """Refuse a zip that would fill the memory when it is unpacked."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    if size > MAX_UNPACKED_BYTES:
+        raise FileFormatError(
+            f"{path} is too large for a ROI set",
+            expected=f"at most {MAX_UNPACKED_BYTES:,} bytes unpacked",
+            got=f"{size:,}",
+        )
 
 
 def _roi(name: str, outlines: list[Ring]) -> roifile.ImagejRoi:
