@@ -14,6 +14,7 @@ from napari_mobilesam.cli.console import note, out, show_error
 from napari_mobilesam.cli.demo import demo
 from napari_mobilesam.cli.distill import distill
 from napari_mobilesam.cli.evaluate import evaluate
+from napari_mobilesam.cli.info import info
 from napari_mobilesam.cli.segment import segment
 from napari_mobilesam.core.errors import (
     MobileSAMError,
@@ -51,6 +52,7 @@ app.command()(demo)
 app.command()(segment)
 app.command()(distill)
 app.command()(evaluate)
+app.command()(info)
 app.add_typer(train.app, name="train")
 app.add_typer(models.app, name="models")
 app.add_typer(cache.app, name="cache")

@@ -74,5 +74,9 @@ class LabelsFullError(MobileSAMError, OverflowError):
     """A label image whose type has no value left for another object."""
 
 
+class OutOfMemoryError(MobileSAMError, MemoryError):
+    """Work for which the memory does not suffice even in the smallest portions."""
+
+
 class CancelledError(MobileSAMError):
     """Work that the user stopped."""

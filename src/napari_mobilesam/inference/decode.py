@@ -12,6 +12,7 @@ from napari_mobilesam.core.masks import MaskBatch, Window
 from napari_mobilesam.core.prompts import Prompts
 from napari_mobilesam.inference.encode import ImageEmbedding
 from napari_mobilesam.inference.engine import Engine, PromptArrays
+from napari_mobilesam.inference.memory import in_portions
 
 
 def decode_object(
@@ -77,21 +78,25 @@ def decode_batch(
     ------
     PromptError
         If a mask input does not have the size of this embedding's logits.
+    OutOfMemoryError
+        If the memory does not suffice for a single object.
     """
     frame = embedding.frame
     count = 3 if multimask else 1
     logits = np.empty((len(prompts), count, frame.logits_size, frame.logits_size), dtype=np.float32)
     scores = np.empty((len(prompts), count), dtype=np.float32)
+
+    def decode(chunk: Sequence[int]) -> None:
+        logits[chunk], scores[chunk] = engine.decode(
+            embedding.features,
+            _stack([prompts[i] for i in chunk], frame),
+            multimask=multimask,
+            input_size=frame.input_size,
+            windows=None if windows is None else [windows[i] for i in chunk],
+        )
+
     for indices in _alike(prompts):
-        for start in range(0, len(indices), engine.chunk_size):
-            chunk = indices[start : start + engine.chunk_size]
-            logits[chunk], scores[chunk] = engine.decode(
-                embedding.features,
-                _stack([prompts[i] for i in chunk], frame),
-                multimask=multimask,
-                input_size=frame.input_size,
-                windows=None if windows is None else [windows[i] for i in chunk],
-            )
+        in_portions(engine, indices, decode)
     return logits, scores
 
 
