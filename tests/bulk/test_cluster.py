@@ -44,7 +44,7 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_labels(client):
     def kill_one(done, _total):
         if done == 2 and not killed:
             victim = next(iter(client.run(os.getpid).values()))
-            os.kill(victim, signal.SIGKILL)
+            os.kill(victim, getattr(signal, "SIGKILL", signal.SIGTERM))
             killed.append(victim)
 
     there = segment_large(image, client=client, progress=kill_one, **SETTINGS)

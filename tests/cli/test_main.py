@@ -62,7 +62,7 @@ def test_interrupt_ends_cleanly(cells, tmp_path):
     )
     while process.poll() is None and not list(output.glob("*.csv")):
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.CTRL_C_EVENT if sys.platform == "win32" else signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Stopped" in errors

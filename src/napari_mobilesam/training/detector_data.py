@@ -168,7 +168,7 @@ def _line(polygon: Ring) -> str:
 
 
 def _check_same(folder: Path, contents: dict[str, object]) -> None:
-    found = json.loads((folder / SUMMARY).read_text())
+    found = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
     if any(found.get(name) != value for name, value in contents.items()):
         raise SettingsError(
             f"{folder} holds another data set",

@@ -200,7 +200,7 @@ class Run:
     def log(self, entry: dict[str, Any]) -> None:
         """Append a line to the log."""
         line = json.dumps(entry | {"seconds": round(self.elapsed(), 1)})
-        with self._log.open("a") as file:
+        with self._log.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
     def validate(self, sam: Sam, validate: Validate) -> None:
@@ -259,9 +259,9 @@ class Run:
         self._began -= state["elapsed"]
         if rank_and_count()[0] > 0:
             return
-        lines = self._log.read_text().splitlines()
+        lines = self._log.read_text(encoding="utf-8").splitlines()
         kept = [line for line in lines if json.loads(line)["step"] < self.step]
-        self._log.write_text("".join(line + "\n" for line in kept))
+        self._log.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
 
 def _accumulate(encoder: nn.Module, losses: Iterable[Tensor]) -> float:

@@ -173,7 +173,7 @@ def _download(
         try:
             _transfer(url, part, progress)
             fetched = check(file, part)
-            part.replace(path)
+            _put_in_place(part, path)
         except HashMismatchError as error:
             mismatch = error
             failures.append(f"{url} sent {error.got}")
@@ -197,6 +197,15 @@ def _download(
     raise DownloadError(
         f"{file.name} could not be downloaded", got="; ".join(failures), remedy=remedy
     )
+
+
+def _put_in_place(part: Path, path: Path) -> None:
+    """Move a checked download to where it belongs."""
+    try:
+        part.replace(path)
+    except PermissionError:  # on Windows, where another process has just fetched and opened it
+        if not path.is_file():
+            raise
 
 
 def _transfer(url: str, part: Path, progress: Progress | None) -> None:
