@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike
 
 from napari_mobilesam.api import MobileSAM, load_model
 from napari_mobilesam.core.settings import Limits
+from napari_mobilesam.session.journal import Journals
 from napari_mobilesam.session.planes import ArrayLabels, ArraySource, open_pixels
+from napari_mobilesam.session.recovery import find_unfinished, give_back
 from napari_mobilesam.session.session import Session
 from napari_mobilesam.session.session_file import replay
 
@@ -26,6 +28,8 @@ def open_session(
     *,
     limits: Limits = "percentile",
     channels: Sequence[int] | None = None,
+    restore: bool = False,
+    journal: bool = True,
 ) -> Session:
     """Begin to annotate an image from a script.
 
@@ -43,6 +47,12 @@ def open_session(
         Intensities that become black and white.
     channels : sequence of int, optional
         One to three channels of the last axis of an array; without a viewer only.
+    restore : bool
+        Go on from what was accepted on this image and lost: in a process that crashed or was
+        killed, or ended without saving. The newest such work is taken; if there is none, the
+        session begins empty.
+    journal : bool
+        Whether every accept is written to the disk at once, so that it can be restored.
 
     Returns
     -------
@@ -59,12 +69,19 @@ def open_session(
         If the layer shows no plane.
     """
     loaded = load_model(model) if isinstance(model, str) else model
+    journals = Journals() if journal else None
     if viewer is None:
         if isinstance(image, str | PathLike):
             image = open_pixels(image, channels)
         source = ArraySource(image, limits=limits, channels=channels)
-        return Session(loaded, source, ArrayLabels(source.label_shape))
-    return _open_in_viewer(viewer, image, loaded, limits)
+        session = Session(loaded, source, ArrayLabels(source.label_shape), journals)
+        shape = source.label_shape
+    else:
+        session, shape = _open_in_viewer(viewer, image, loaded, limits, journals)
+    if restore:
+        for unfinished in find_unfinished(session.source, shape)[:1]:
+            give_back(session, unfinished)
+    return session
 
 
 def replay_session(
@@ -100,10 +117,12 @@ def replay_session(
     return labels.array if isinstance(labels, ArrayLabels) else labels.read(())
 
 
-def _open_in_viewer(viewer: ViewerModel, image: Any, model: MobileSAM, limits: Limits) -> Session:
+def _open_in_viewer(
+    viewer: ViewerModel, image: Any, model: MobileSAM, limits: Limits, journals: Journals | None
+) -> tuple[Session, tuple[int, ...]]:
     from napari.layers import Image
 
-    from napari_mobilesam.plugin.layers import LayerSource, displayed_plane
+    from napari_mobilesam.plugin.layers import LayerSource, displayed_plane, spatial_shape
     from napari_mobilesam.plugin.target import LayerLabels
 
     layer = viewer.layers[image] if isinstance(image, str) else image
@@ -111,6 +130,6 @@ def _open_in_viewer(viewer: ViewerModel, image: Any, model: MobileSAM, limits: L
         layer = viewer.add_image(np.asarray(image))
     source = LayerSource(layer)
     source.limits = limits
-    session = Session(model, source, LayerLabels(viewer, layer))
+    session = Session(model, source, LayerLabels(viewer, layer), journals)
     session.go_to(displayed_plane(layer, viewer.dims).key)
-    return session
+    return session, spatial_shape(layer)

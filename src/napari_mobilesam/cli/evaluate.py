@@ -9,6 +9,7 @@ from rich.table import Table
 from napari_mobilesam.cli.console import bars, note, out
 from napari_mobilesam.cli.models import fetch_files
 from napari_mobilesam.cli.options import Device, Model, output_folder
+from napari_mobilesam.io.atomic import replacing
 from napari_mobilesam.zoo.catalog import get_card
 
 
@@ -80,6 +81,7 @@ def evaluate(
     out.print(table)
     if folder is not None:
         evaluation.to_json(folder / "evaluation.json")
-        (folder / "evaluation.md").write_text(evaluation.to_markdown() + "\n", encoding="utf-8")
+        with replacing(folder / "evaluation.md") as draft:
+            draft.write_text(evaluation.to_markdown() + "\n", encoding="utf-8")
         plot(evaluation, folder / "evaluation.png")
         note(f"The figures are in {folder}.")

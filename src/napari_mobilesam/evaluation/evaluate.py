@@ -26,6 +26,7 @@ from napari_mobilesam.evaluation.instances import InstanceScores, score_instance
 from napari_mobilesam.evaluation.metrics import crops_iou
 from napari_mobilesam.evaluation.prompted import Scores, evaluate_prompts
 from napari_mobilesam.evaluation.recall import BUDGETS, average_recall, box_iou
+from napari_mobilesam.io.atomic import replacing
 from napari_mobilesam.io.labelled_images import LabelledImages
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ class Evaluation:
 
     def to_json(self, path: str | PathLike[str]) -> None:
         """Write all figures to a file."""
-        Path(path).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        with replacing(Path(path)) as draft:
+            draft.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
 
     def to_markdown(self) -> str:
         """All figures as a table of text."""

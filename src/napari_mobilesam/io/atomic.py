@@ -1,8 +1,9 @@
 """Files and folders that are either written whole or not at all."""
 
+import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,6 +13,8 @@ from napari_mobilesam.core.errors import FileFormatError
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to; it becomes ``path`` when the block ends well.
+
+    What was at ``path`` before stays until the new file is whole and on the disk.
 
     Raises
     ------
@@ -27,11 +30,24 @@ def replacing(path: Path) -> Iterator[Path]:
             draft.rename(path)
             shutil.rmtree(old)
         else:
+            if not draft.is_dir():
+                _flush(draft)
             draft.replace(path)
     except OSError as error:
-        raise FileFormatError(f"{path} cannot be written", got=str(error)) from error
+        raise FileFormatError(
+            f"{path} cannot be written",
+            got=str(error),
+            remedy="Nothing is lost: free some space or choose another folder, and save again.",
+        ) from error
     finally:
         if draft.is_dir():
             shutil.rmtree(draft, ignore_errors=True)
         else:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):  # a folder that has vanished, or may only be read
+                draft.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file is on the disk."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())

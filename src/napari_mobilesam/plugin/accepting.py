@@ -16,6 +16,7 @@ from napari_mobilesam.plugin.writers import pixel_size_um, table_of
 
 if TYPE_CHECKING:
     from napari_mobilesam.plugin.controller import Controller, Here
+    from napari_mobilesam.session.journal import Journals
 
 
 class Accepting:
@@ -24,6 +25,7 @@ class Accepting:
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
         self.ask_about_taken: Callable[[], Taken | None] = lambda: "keep"
+        self._trouble = ""
 
     def write_to(self, layer: Labels | None) -> None:
         """Accept into this layer from now on, or into one that is made at the next accept.
@@ -55,8 +57,27 @@ class Accepting:
             controller.failed.emit(str(error))
             return ()
         target.describe(here.session.features)
-        controller.said.emit(f"Wrote {len(labels)} object{'s' * (len(labels) != 1)}.")
+        self._tell(f"Wrote {len(labels)} object{'s' * (len(labels) != 1)}.")
         return labels
+
+    def new_journals(self) -> Journals | None:
+        """Make journals for a session, whose trouble is told with the next message."""
+        days = self._controller.preferences.journal_days
+        if not days:
+            return None
+        from napari_mobilesam.session.journal import Journals  # torch, here already
+
+        def remember(trouble: str) -> None:
+            self._trouble = trouble
+
+        return Journals(keep_days=days, on_trouble=remember)
+
+    def _tell(self, text: str) -> None:
+        trouble, self._trouble = self._trouble, ""
+        if trouble:
+            self._controller.failed.emit(f"{text} {trouble}".strip())
+        elif text:
+            self._controller.said.emit(text)
 
     def _would_take(self, here: Here, masks: Sequence[CroppedMask]) -> bool:
         labels = self._controller.target.read(here.plane.key)
@@ -66,11 +87,13 @@ class Accepting:
         """Take the last accept back."""
         if self._controller.here is not None:
             self._controller.here.session.undo()
+            self._tell("")
 
     def redo(self) -> None:
         """Accept again what was undone."""
         if self._controller.here is not None:
             self._controller.here.session.redo()
+            self._tell("")
 
     def export(self, path: str | Path, format_name: str | None = None) -> None:
         """Write the labels of the displayed plane to a file.
@@ -93,7 +116,9 @@ class Accepting:
             image_name=image.name,
             pixel_size_um=pixel_size_um(image.scale[axes], [image.units[a] for a in axes]),
         )
-        controller.said.emit(f"Wrote {Path(path).name}.")
+        if controller.here is not None:
+            controller.here.session.note_saved([plane.key])
+        self._tell(f"Wrote {Path(path).name}.")
 
     def save(self, path: str | Path) -> None:
         """Write prompts, settings and decisions to a session file.
@@ -107,5 +132,7 @@ class Accepting:
             raise ImageError("there is nothing to save", remedy="Accept an object first.")
         from napari_mobilesam.session.session_file import save  # torch, here already
 
-        save(self._controller.here.session, path)
-        self._controller.said.emit(f"Wrote {Path(path).name}.")
+        session = self._controller.here.session
+        save(session, path)
+        session.note_saved()
+        self._tell(f"Wrote {Path(path).name}.")

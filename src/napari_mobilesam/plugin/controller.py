@@ -26,6 +26,7 @@ from napari_mobilesam.plugin.models import LoadModel
 from napari_mobilesam.plugin.preferences import load_preferences, save_preferences
 from napari_mobilesam.plugin.prompting import Prompting
 from napari_mobilesam.plugin.proposing import Proposing
+from napari_mobilesam.plugin.restoring import Restoring
 from napari_mobilesam.plugin.target import LayerLabels
 from napari_mobilesam.session.jobs import Jobs
 
@@ -91,6 +92,7 @@ class Controller:
         self.prompting: Prompting = Prompting(self)
         self.proposing: Proposing = Proposing(self)
         self.accepting: Accepting = Accepting(self)
+        self.restoring: Restoring = Restoring(self)
         self.finished.connect(self._rest)
         self._watch_viewer()
         self._follow()
@@ -107,6 +109,9 @@ class Controller:
         self.viewer.mouse_drag_callbacks.remove(self._on_mouse_press)
         self.prompting.close()
         self.proposing.close()
+        self.restoring.close()
+        for session in self._sessions.values():
+            session.close()
         responsiveness.leave(self)
 
     def set_image(self, image: Image | None) -> None:
@@ -165,7 +170,10 @@ class Controller:
             self.prompting.recall(event.position)
 
     def _on_removed(self, event: Any) -> None:
-        self._sessions.pop(event.value, None)
+        session = self._sessions.pop(event.value, None)
+        if session is not None:
+            session.close()
+        self.restoring.forget(event.value)
         self._targets.pop(event.value, None)
         self.channels.forget(event.value)
         self.prompting.forget(event.value)
@@ -201,7 +209,8 @@ class Controller:
         if image not in self._sessions:
             from napari_mobilesam.session.session import Session  # torch, now that it is needed
 
-            self._sessions[image] = Session(model, self.channels.source(image), self.target)
+            source, journals = self.channels.source(image), self.accepting.new_journals()
+            self._sessions[image] = Session(model, source, self.target, journals)
             self._sessions[image].go_to(plane.key)
         return Here(image, plane, self._sessions[image])
 
@@ -235,11 +244,12 @@ class Controller:
         elif self.prompting.prepare(image, plane):
             self.later(lambda: self.embed(then))
         elif self.here is None:
-            self._load_model(lambda: self.embed(then))
+            self.load_model(lambda: self.embed(then))
         else:
             self._embed_plane(self.here, then)
 
-    def _load_model(self, then: Callable[[], None]) -> None:
+    def load_model(self, then: Callable[[], None]) -> None:
+        """Load the model of the preferences, then call ``then``."""
         work = LoadModel.of(self.preferences)
         self.said.emit(f"Loading {work.name} ...")
 

@@ -210,9 +210,11 @@ def add_quietly(viewer: ViewerModel, layer: Layer, above: Layer | None = None) -
     layers.selection.active = active
 
 
-def new_labels(image: Image, name: str) -> Labels:
-    """Make an empty labels layer with the pixels of an image layer."""
-    return Labels(np.zeros(spatial_shape(image), dtype=np.int32), name=name, **placement(image))
+def new_labels(image: Image, name: str, data: NDArray[np.integer[Any]] | None = None) -> Labels:
+    """Make a labels layer with the pixels of an image layer, empty if no data are given."""
+    if data is None:
+        data = np.zeros(spatial_shape(image), dtype=np.int32)
+    return Labels(data, name=name, **placement(image))
 
 
 def full_resolution(image: Image) -> Any:

@@ -50,6 +50,14 @@ class Preferences(Settings):
         description="Disk space for embeddings, so that a plane seen before is ready at once; "
         "0 keeps none.",
     )
+    journal_days: int = Field(
+        30,
+        ge=0,
+        le=3650,
+        title="Unsaved work kept (days)",
+        description="Every accept is written to the disk at once, and offered again after a crash "
+        "for so many days; 0 writes nothing.",
+    )
     mode: Mode = Field(
         "one",
         title="Prompts describe",

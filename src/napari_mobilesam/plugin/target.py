@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_mobilesam.core.edits import LabelEdit
 from napari_mobilesam.core.errors import ImageError
 from napari_mobilesam.plugin.layers import add_quietly, lies_on, new_labels, spatial_shape
-from napari_mobilesam.session.planes import LabelPlace, PlaneKey, plane_slices
+from napari_mobilesam.session.planes import LabelPlace, PlaneKey, Planes, filled, plane_slices
 
 
 class LayerPlace:
@@ -20,6 +20,27 @@ class LayerPlace:
     def __init__(self, viewer: ViewerModel, layer: Labels) -> None:
         self._viewer = viewer
         self._layer = layer
+
+    @property
+    def owner(self) -> object:
+        """The layer."""
+        return self._layer
+
+    @property
+    def name(self) -> str:
+        """The layer's name."""
+        return str(self._layer.name)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of all planes together."""
+        return tuple(self._layer.data.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the labels."""
+        dtype: np.dtype[Any] = self._layer.data.dtype
+        return dtype
 
     def read(self, key: PlaneKey) -> NDArray[np.integer[Any]]:
         """Copy a plane (H, W)."""
@@ -97,6 +118,13 @@ class LayerLabels:
     def max_label(self) -> int:
         """Greatest label in use."""
         return 0 if self.layer is None else int(np.max(self.layer.data, initial=0))
+
+    def put_back(self, name: str, dtype: np.dtype[Any], planes: Planes) -> LabelPlace:
+        """Write into a new layer that holds these planes, from now on."""
+        layer = new_labels(self._image, name, filled(spatial_shape(self._image), dtype, planes))
+        add_quietly(self._viewer, layer, above=self._image)
+        self._layer = layer
+        return LayerPlace(self._viewer, layer)
 
     def describe(self, features: pd.DataFrame) -> None:
         """Show what is known about labels; other rows and columns of the user's are kept."""

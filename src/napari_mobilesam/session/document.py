@@ -2,9 +2,11 @@
 
 import base64
 import zlib
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -25,6 +27,7 @@ from napari_mobilesam.core.settings import EverythingSettings, Limits
 from napari_mobilesam.inference.detect import Proposals
 from napari_mobilesam.session.planes import PlaneKey
 from napari_mobilesam.session.records import Accepted, Conditions, FromEverything, FromPrompts
+from napari_mobilesam.session.requests import Step
 
 MAX_MASK_PIXELS = 2**28
 MAX_AXES = 32
@@ -286,3 +289,33 @@ def _unpack_bits(drawn: MaskPart) -> NDArray[np.bool_]:
         return bits.reshape(height, width).astype(bool)
     except (ValueError, zlib.error) as error:
         raise FileFormatError("a mask of this session is damaged", got=str(error)) from error
+
+
+def unpack_accepted(
+    accepted: AcceptedPart,
+    conditions: ConditionsPart,
+    scores: Sequence[float],
+    measured: pd.DataFrame | None,
+) -> Accepted:
+    """Return an accept as it was, with what a session file leaves out."""
+    weights = tuple(conditions.weights)
+    return Accepted(
+        accepted.key,
+        _unpack_origin(accepted.origin),
+        accepted.target,
+        accepted.selected,
+        accepted.taken,
+        accepted.next_label,
+        tuple(accepted.labels),
+        tuple(scores),
+        Conditions(**(dict(conditions) | {"weights": weights})),
+        measured,
+    )
+
+
+def _unpack_origin(origin: PromptsPart | EverythingPart) -> FromPrompts | FromEverything:
+    if isinstance(origin, PromptsPart):
+        steps = (Step(tuple(map(unpack_drawn, s.drawn)), s.chosen) for s in origin.steps)
+        return FromPrompts(tuple(steps), origin.mode)
+    batches = tuple(None if batch is None else unpack_batch(batch) for batch in origin.batches)
+    return FromEverything(origin.settings, batches, tuple(origin.kept), origin.region)

@@ -1,21 +1,20 @@
 """What was accepted, in order, and how it is taken back without touching anything else."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from napari_mobilesam.core.edits import LabelEdit
+from napari_mobilesam.session.journal import Event, Journals
 from napari_mobilesam.session.planes import LabelPlace
-from napari_mobilesam.session.records import Accepted
-
-STEPS_KEPT = 100
-"""Accepts that can be taken back, as many as napari's own history keeps."""
+from napari_mobilesam.session.records import STEPS_KEPT, Accepted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Step:
     """An accept, the pixels it changed, and where; without edit once it is too old."""
 
+    number: int
     accepted: Accepted
     edit: LabelEdit | None
     place: LabelPlace
@@ -25,10 +24,12 @@ class _Step:
         pixels = self.place.read(self.accepted.key)[edit.indices]
         return bool((pixels == edit.after).all())
 
-    def write(self, edit: LabelEdit) -> None:
-        """Apply an edit where nobody has painted over what it starts from."""
+    def write(self, edit: LabelEdit) -> LabelEdit:
+        """Apply an edit where nobody has painted over what it starts from; return that part."""
         pixels = self.place.read(self.accepted.key)[edit.indices]
-        self.place.write(self.accepted.key, edit.only(np.asarray(pixels == edit.before)))
+        part = edit.only(np.asarray(pixels == edit.before))
+        self.place.write(self.accepted.key, part)
+        return part
 
 
 class History:
@@ -37,9 +38,16 @@ class History:
     An accept is taken back pixel by pixel: what was painted by hand since then stays. Labels may
     have a history of their own, as napari's layers have; accepts that were taken back there are
     noticed here.
+
+    Parameters
+    ----------
+    journals : Journals, optional
+        Where all of it is written down.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, journals: Journals | None = None) -> None:
+        self._journals = journals
+        self._count = 0
         self._done: list[_Step] = []
         self._undone: list[_Step] = []
 
@@ -52,11 +60,22 @@ class History:
     def add(self, accepted: Accepted, edit: LabelEdit, place: LabelPlace) -> None:
         """Remember an accept; what was undone cannot be done again any more."""
         self._notice()
-        self._done.append(_Step(accepted, edit, place))
+        self._append(_Step(self._count, accepted, edit, place))
         self._undone.clear()
+        self._record("did", self._done[-1], edit)
+
+    def take_back(
+        self, number: int, accepted: Accepted, edit: LabelEdit | None, place: LabelPlace
+    ) -> None:
+        """Remember an accept of an earlier process, by its number there."""
+        self._append(_Step(number, accepted, edit, place))
+
+    def _append(self, step: _Step) -> None:
+        self._done.append(step)
+        self._count = max(self._count, step.number + 1)
         if len(self._done) > STEPS_KEPT:
             old = self._done[-STEPS_KEPT - 1]
-            self._done[-STEPS_KEPT - 1] = _Step(old.accepted, None, old.place)
+            self._done[-STEPS_KEPT - 1] = replace(old, edit=None)
 
     def undo(self) -> Accepted | None:
         """Take the last accept back and return it; None if there is none, or it is too old."""
@@ -66,7 +85,7 @@ class History:
         step = self._done.pop()
         self._undone.append(step)
         if step.edit is not None:
-            step.write(step.edit.inverted())
+            self._record("undid", step, step.write(step.edit.inverted()))
         return step.accepted
 
     def redo(self) -> Accepted | None:
@@ -77,15 +96,21 @@ class History:
         step = self._undone.pop()
         self._done.append(step)
         if step.edit is not None:
-            step.write(step.edit)
+            self._record("redid", step, step.write(step.edit))
         return step.accepted
 
     def _notice(self) -> None:
         """Follow what the labels' own history has taken back, or done again, at the end."""
         if self._undone and _is(self._undone[-1], done=True):
             self._done.append(self._undone.pop())
+            self._record("redid", self._done[-1], None)
         while self._done and _is(self._done[-1], done=False):
             self._undone.append(self._done.pop())
+            self._record("undid", self._undone[-1], None)
+
+    def _record(self, event: Event, step: _Step, edit: LabelEdit | None) -> None:
+        if self._journals is not None:
+            self._journals.record(event, step.number, step.accepted, edit, step.place)
 
 
 def _is(step: _Step, *, done: bool) -> bool:

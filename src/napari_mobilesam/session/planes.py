@@ -1,6 +1,6 @@
 """Where a session reads planes from, and where it writes labels to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,10 @@ PlaneKey = tuple[int, ...]
 image, (5,) plane 5 of a stack, (-1, 5) the plane across it at row 5."""
 
 
+Planes = Mapping[PlaneKey, NDArray[np.integer[Any]]]
+"""Labels of some planes."""
+
+
 class PlaneSource(Protocol):
     """The planes of one image; read from another thread."""
 
@@ -33,7 +37,23 @@ class PlaneSource(Protocol):
 
 
 class LabelPlace(Protocol):
-    """An array, or a layer, that holds labels."""
+    """An array, or a layer, that holds labels; ``owner`` is that one."""
+
+    @property
+    def owner(self) -> object:
+        """What tells places apart."""
+
+    @property
+    def name(self) -> str:
+        """What a user calls it."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of all planes together."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the labels."""
 
     def read(self, key: PlaneKey) -> NDArray[np.integer[Any]]:
         """Copy a plane, (H, W)."""
@@ -53,6 +73,9 @@ class LabelStore(Protocol):
 
     def max_label(self) -> int:
         """Greatest label in use, 0 if there is none."""
+
+    def put_back(self, name: str, dtype: np.dtype[Any], planes: Planes) -> LabelPlace:
+        """Write into a new place that holds these planes, from now on."""
 
 
 class ArraySource:
@@ -133,6 +156,22 @@ class ArrayLabels:
 
     def __init__(self, shape: tuple[int, ...], dtype: DTypeLike = np.int32) -> None:
         self.array: NDArray[np.integer[Any]] = np.zeros(shape, dtype=dtype)
+        self.name = "labels"
+
+    @property
+    def owner(self) -> object:
+        """Itself."""
+        return self
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the labels."""
+        return self.array.dtype
 
     def read(self, key: PlaneKey) -> NDArray[np.integer[Any]]:
         """Copy a plane, (H, W)."""
@@ -146,6 +185,21 @@ class ArrayLabels:
     def max_label(self) -> int:
         """Greatest label in use, 0 if there is none."""
         return int(self.array.max(initial=0))
+
+    def put_back(self, name: str, dtype: np.dtype[Any], planes: Planes) -> LabelPlace:
+        """Hold these planes and nothing else."""
+        self.name, self.array = name, filled(self.array.shape, dtype, planes)
+        return self
+
+
+def filled(
+    shape: tuple[int, ...], dtype: np.dtype[Any], planes: Planes
+) -> NDArray[np.integer[Any]]:
+    """Make an array of labels that holds these planes."""
+    array: NDArray[np.integer[Any]] = np.zeros(shape, dtype)
+    for key, plane in planes.items():
+        array[plane_slices(key)] = plane
+    return array
 
 
 def plane_slices(key: PlaneKey) -> tuple[int | slice, ...]:

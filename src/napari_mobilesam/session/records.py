@@ -17,6 +17,9 @@ from napari_mobilesam.session.requests import Step
 
 FEATURES = ("index", "model", "source", "score", "prompts")
 
+STEPS_KEPT = 100
+"""Accepts that can be taken back, as many as napari's own history keeps."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FromPrompts:

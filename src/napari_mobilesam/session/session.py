@@ -28,6 +28,8 @@ class Session(SessionState):
         The image.
     labels : LabelStore
         Where accepted masks are written.
+    journals : Journals, optional
+        Where every accept is written down, to be restored after a crash; nowhere if not given.
     """
 
     def embed(self) -> ImageEmbedding:
@@ -86,12 +88,14 @@ class Session(SessionState):
         """Write the labels of the current plane, in the format that the path's ending names."""
         table = self.features.rename(columns={"index": "label"})
         write_annotations(path, self.labels.read(self.key), format=file_format, table=table)
+        self.note_saved([self.key])
 
     def save(self, path: str | Path) -> None:
         """Write what was accepted, and how, to a ``.mobilesam.json`` that can be replayed."""
         from napari_mobilesam.session.session_file import save  # which is made of sessions
 
         save(self, path)
+        self.note_saved()
 
     def _do(self, request: Request, progress: Progress | None = None) -> None:
         self.apply(request.run(progress or (lambda _done, _total: None)))

@@ -19,7 +19,9 @@ from napari_mobilesam.core.settings import EverythingSettings, FilterSettings
 from napari_mobilesam.inference.encode import ImageEmbedding
 from napari_mobilesam.session import records
 from napari_mobilesam.session.history import History
-from napari_mobilesam.session.planes import LabelStore, PlaneKey, PlaneSource
+from napari_mobilesam.session.journal import Journal, Journals
+from napari_mobilesam.session.journal_lines import Recorded
+from napari_mobilesam.session.planes import LabelPlace, LabelStore, PlaneKey, PlaneSource
 from napari_mobilesam.session.records import Accepted, Conditions, FromEverything, FromPrompts
 from napari_mobilesam.session.requests import (
     Decode,
@@ -56,13 +58,21 @@ class SessionState:
         The image.
     labels : LabelStore
         Where accepted masks are written.
+    journals : Journals, optional
+        Where every accept is written down, to be restored after a crash; nowhere if not given.
     """
 
     candidates_changed = Signal()
     found_changed = Signal()
     labels_changed = Signal(tuple)
 
-    def __init__(self, model: MobileSAM, source: PlaneSource, labels: LabelStore) -> None:
+    def __init__(
+        self,
+        model: MobileSAM,
+        source: PlaneSource,
+        labels: LabelStore,
+        journals: Journals | None = None,
+    ) -> None:
         self.model = model
         self.source = source
         self.labels = labels
@@ -78,7 +88,10 @@ class SessionState:
         self._revised_boxes: NDArray[np.float64] | None = None
         self._revised_settings: EverythingSettings | None = None
         self._generations: dict[Kind, int] = dict.fromkeys(get_args(Kind), 0)
-        self._history = History()
+        self.journals = journals
+        if journals is not None:
+            journals.watch(source)
+        self._history = History(journals)
 
     def use_model(self, model: MobileSAM) -> None:
         """Go on with another model; everything is embedded anew."""
@@ -88,6 +101,8 @@ class SessionState:
     def use_source(self, source: PlaneSource) -> None:
         """Go on with another image, or the same after it has changed."""
         self.source = source
+        if self.journals is not None:
+            self.journals.watch(source)
         self._forget()
 
     def go_to(self, key: PlaneKey) -> None:
@@ -328,6 +343,26 @@ class SessionState:
     def redo(self) -> None:
         """Accept again what was undone."""
         self._tell(self._history.redo())
+
+    def take_back(self, steps: Sequence[Recorded], place: LabelPlace, journal: Journal) -> None:
+        """Go on from what a journal holds, whose labels are in a place already."""
+        if self.journals is None:
+            journal.close()
+        else:
+            self.journals.adopt(place, journal)
+        for step in steps:
+            self._history.take_back(step.number, step.accepted, step.edit, place)
+            self.labels_changed.emit(step.accepted.labels)
+
+    def note_saved(self, keys: Sequence[PlaneKey] | None = None) -> None:
+        """Note that the labels of planes, or of all, were saved: nobody needs to restore them."""
+        if self.journals is not None:
+            self.journals.saved(keys)
+
+    def close(self) -> None:
+        """Let go of the journals; what was not saved can be restored."""
+        if self.journals is not None:
+            self.journals.close()
 
     def recall(self, label: int) -> tuple[DrawnPrompt, ...]:
         """Return the prompts of an accepted label, to be improved.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 import pooch
+from platformdirs import user_data_path
 from tqdm import tqdm
 
 from napari_mobilesam.core.errors import DownloadError, HashMismatchError
@@ -65,6 +66,13 @@ def cache_dir() -> Path:
 def embeddings_dir() -> Path:
     """Folder of embeddings that are kept, beside the weights."""
     return cache_dir() / "embeddings"
+
+
+def journals_dir() -> Path:
+    """Folder of session journals: the user's data, not the cache that may be cleared."""
+    moved = os.environ.get(CACHE_VARIABLE)
+    folder = Path(moved).expanduser() if moved else user_data_path("napari-mobilesam", False)
+    return folder / "journals"
 
 
 def cached_path(file: WeightFile) -> Path:

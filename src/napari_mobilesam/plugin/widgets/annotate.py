@@ -30,7 +30,15 @@ from napari_mobilesam.plugin.widgets.parts import (
 
 LIVE = ("live", "hover", "keep_prompts")
 WRITING = ("target", "taken")
-MORE = ("device", "appearance", "objects", "auto_embed", "neighbours", "cache_gigabytes")
+MORE = (
+    "device",
+    "appearance",
+    "objects",
+    "auto_embed",
+    "neighbours",
+    "cache_gigabytes",
+    "journal_days",
+)
 FROM_FILE = "checkpoint file ..."
 CHECKPOINTS = "Checkpoints (*.pt *.pth *.safetensors)"
 SESSIONS = "MobileSAM session (*.mobilesam.json)"
@@ -63,6 +71,9 @@ class AnnotateWidget(BoundWidget):
         self.pin = button("Pin", "Stay with this image, whichever layer is active.")
         self.pin.setCheckable(True)
         self.channels = ChannelsMenu(self.controller.channels)
+        self.restore = button("Restore", "Give back what a crash has interrupted.", primary=True)
+        self.discard = button("Discard", "Do not offer it again.")
+        self.offer = row(self.restore, self.discard)
         self.model = self._model_combo()
         self.embed = button("Embed", "Run the encoder on the displayed plane (G).", primary=True)
         self.progress = Progress()
@@ -111,6 +122,7 @@ class AnnotateWidget(BoundWidget):
         for part in (
             row(heading("Image"), help_button()),
             row(self.image, self.pin),
+            self.offer,
             self.channels,
             row("Model", self.model),
             self.embed,
@@ -160,12 +172,15 @@ class AnnotateWidget(BoundWidget):
         connect(controller.plane_changed, self._show_readiness)
         connect(controller.embedding_changed, self._show_readiness)
         connect(controller.preferences_changed, self._show_preferences)
+        connect(controller.restoring.offers_changed, self._show_offer)
         connect(prompting.layers_changed, self._show_layers)
         connect(prompting.candidates_changed, self._show_candidates)
         connect(prompting.kind_changed, self.kind.show_value)
         self.image.chosen.connect(controller.set_image)
         self.pin.toggled.connect(controller.pin)
         self.channels.chosen.connect(self._on_channels)
+        self.restore.clicked.connect(controller.restoring.restore)
+        self.discard.clicked.connect(controller.restoring.discard)
         self.embed.clicked.connect(lambda: controller.embed())
         self.progress.cancelled.connect(controller.cancel)
         self.tools.chosen.connect(prompting.take_tool)
@@ -187,6 +202,7 @@ class AnnotateWidget(BoundWidget):
 
     def _show_all(self) -> None:
         self._show_layers()
+        self._show_offer()
         self._show_preferences()
         self._show_readiness()
         self._show_candidates()
@@ -201,6 +217,12 @@ class AnnotateWidget(BoundWidget):
         self.objects.show_layer(prompting.objects)
         if self.controller.image is not None:
             self.target.show_layer(self.controller.target.layer)
+
+    def _show_offer(self) -> None:
+        restoring = self.controller.restoring
+        self.offer.setVisible(bool(restoring.offers))
+        if restoring.offers:
+            self.restore.setText(restoring.text)
 
     def _show_preferences(self) -> None:
         preferences = self.controller.preferences
