@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_mobilesam.api import MobileSAM, load_model
+    from napari_mobilesam.bulk.advise import Advice, advise
     from napari_mobilesam.bulk.files import batch
     from napari_mobilesam.bulk.plane import LargeInstances, segment_dask, segment_large
     from napari_mobilesam.core.errors import (
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from napari_mobilesam.session.session import Session
 
 __all__ = [
+    "Advice",
     "CancelledError",
     "CheckpointError",
     "DownloadError",
@@ -60,6 +62,7 @@ __all__ = [
     "SettingsError",
     "UnknownModelError",
     "__version__",
+    "advise",
     "batch",
     "evaluate",
     "load_model",
@@ -70,6 +73,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Advice": "bulk.advise",
     "EmbeddingCache": "inference.cache",
     "Evaluation": "evaluation.evaluate",
     "EverythingSettings": "core.settings",
@@ -80,6 +84,7 @@ _HOME = {
     "MobileSAM": "api",
     "Prompts": "core.prompts",
     "Session": "session.session",
+    "advise": "bulk.advise",
     "batch": "bulk.files",
     "evaluate": "evaluation.evaluate",
     "load_model": "api",

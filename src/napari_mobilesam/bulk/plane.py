@@ -161,7 +161,7 @@ def segment_large(
     if isinstance(image, str | PathLike):
         image = open_image(image, plane=plane, channels=channels).pixels
         channels = None if channels is None else range(len(channels))
-    _check_plane(image, max_pixels)
+    check_plane(image, max_pixels)
     shape = image.shape[0], image.shape[1]
     tiles = plan_tiles(shape, tile, margin)
     if isinstance(model, MobileSAM):
@@ -192,7 +192,14 @@ def segment_large(
     return LargeInstances(labels, describe(candidates.take(kept.tolist()), visible))
 
 
-def _check_plane(image: Plane, max_pixels: int | None) -> None:
+def check_plane(image: Plane, max_pixels: int | None = MAX_PLANE_PIXELS) -> None:
+    """Refuse an array that is no plane, or claims what would fill the memory.
+
+    Raises
+    ------
+    ImageError
+        If it is, or does.
+    """
     if len(image.shape) not in (2, 3) or 0 in image.shape:
         raise ImageError(
             "this array is no plane",

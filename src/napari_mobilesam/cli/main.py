@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 import napari_mobilesam
 from napari_mobilesam.cli import cache, models, train
+from napari_mobilesam.cli.advise import advise
 from napari_mobilesam.cli.console import note, out, show_error
 from napari_mobilesam.cli.demo import demo
 from napari_mobilesam.cli.distill import distill
@@ -50,6 +51,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(segment)
+app.command()(advise)
 app.command()(distill)
 app.command()(evaluate)
 app.command()(info)
