@@ -18,7 +18,7 @@ def discs(shape, radius, distance):
 
 
 @pytest.mark.parametrize(
-    ("shape", "radius", "distance"), [((2000, 2400), 10, 40), ((1200, 1200), 40, 130)]
+    ("shape", "radius", "distance"), [((1100, 1300), 10, 40), ((700, 700), 40, 130)]
 )
 def test_the_size_of_objects_is_measured_and_a_tile_shows_them_well(micro, shape, radius, distance):
     advice = advise(discs(shape, radius, distance), micro)

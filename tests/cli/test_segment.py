@@ -62,6 +62,22 @@ def test_the_same_command_again_goes_on(run, cells, tmp_path):
     assert "--overwrite" in text
 
 
+def test_several_images_give_a_contact_sheet_and_one_does_not(run, cells, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(cells.read_bytes())
+    (folder / "b.png").write_bytes(b"no png")
+    sheet = tmp_path / "out" / "mobilesam-batch.html"
+    assert run("segment", folder / "a.png", "-o", tmp_path / "out")[0] == 0
+    assert not sheet.exists()
+    code, text = run("segment", folder, "-o", tmp_path / "out")
+    assert code == 1
+    assert "mobilesam-batch.html" in text
+    page = sheet.read_text(encoding="utf-8")
+    assert "2 images, 3 objects, 1 to look at" in page
+    assert page.index("<b>b</b>") < page.index("<b>a</b>")
+
+
 def test_failing_images_are_named_and_the_others_done(run, cells, tmp_path):
     tifffile.imwrite(tmp_path / "cut.tif", np.ones((200, 200), np.uint16))
     (tmp_path / "cut.tif").write_bytes((tmp_path / "cut.tif").read_bytes()[:999])

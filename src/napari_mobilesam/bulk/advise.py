@@ -23,7 +23,7 @@ LEAST_SEEN, WELL_SEEN = 20, 40
 SMALLEST_WINDOW = 256
 """Side of the smallest window that objects are measured in, in pixels; others double it."""
 
-WINDOWS, PLACES = 4, 4
+WINDOWS, PLACES = 3, 4
 """Windows of each size that are looked at; they are taken from a grid of places in each axis."""
 
 FINEST = 1024
