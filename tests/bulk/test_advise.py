@@ -34,6 +34,8 @@ def test_the_size_of_objects_is_measured_and_a_tile_shows_them_well(micro, shape
         assert advice.tile is None
         assert advice.seen_size >= LEAST_SEEN
         assert "whole plane" in advice.sentence
+        found = micro.everything(discs(shape, radius, distance), image_size=advice.image_size)
+        assert len(found) == 25
 
 
 def test_where_nothing_is_found_the_whole_plane_is_looked_at(micro):

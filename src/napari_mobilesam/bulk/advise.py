@@ -26,8 +26,10 @@ SMALLEST_WINDOW = 256
 WINDOWS, PLACES = 3, 4
 """Windows of each size that are looked at; they are taken from a grid of places in each axis."""
 
-FINEST = 1024
-"""Pixels along a side of a window that are read; of larger ones only every n-th."""
+DETECTOR_SIDES = (512, 256)
+"""Sides at which the detector sees a window, in pixels; the second for the whole plane alone."""
+
+IMAGE_SIZE_STEP, MAX_IMAGE_SIZE = 32, 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,9 @@ class Advice:
         Side of the tiles to look at, in pixels; None for the whole plane at once.
     input_size : int
         Side of the encoder's input, in pixels.
+    image_size : int or None
+        The detector's image size for the tile or plane, at which it saw the objects best; None
+        for the model's own.
     sentence : str
         The same in words.
     """
@@ -56,6 +61,7 @@ class Advice:
     seen_size: float
     tile: int | None
     input_size: int
+    image_size: int | None
     sentence: str
 
 
@@ -101,34 +107,38 @@ def advise(
     check_plane(image)
     sam = sam or load_model()
     shown = plane_limits(image, limits)
-    sizes = max(
-        (_look(sam, image, side, shown, channels) for side in _sides(image.shape)),
-        key=lambda found: found[0],
-    )[1]
+    looks = [
+        (*_look(sam, image, side, seen_at, shown, channels), seen_at / side)
+        for side, seen_at in _sides(image.shape)
+    ]
+    _, sizes, scale = max(looks, key=lambda look: look[0])
     height, width = image.shape[:2]
-    return _advice(sizes, max(height, width), side_for(sam.input_size, (height, width)))
+    input_size = side_for(sam.input_size, (height, width))
+    return _advice(sizes, scale, max(height, width), input_size)
 
 
-def _sides(shape: tuple[int, ...]) -> Iterator[int]:
+def _sides(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
     side, longest = SMALLEST_WINDOW, max(shape[:2])
     while side < longest:
-        yield side
+        yield side, DETECTOR_SIDES[0]
         side *= 2
-    yield longest
+    for seen_at in DETECTOR_SIDES:
+        yield longest, seen_at
 
 
 def _look(
     sam: MobileSAM,
     image: Plane,
     side: int,
+    seen_at: int,
     limits: tuple[float, float],
     channels: Sequence[int] | None,
 ) -> tuple[float, NDArray[np.float64]]:
     """Propose boxes in windows of one size: confidence per area, and sides in pixels."""
-    settings = sam.default_settings()
+    settings = sam.default_settings().changed(image_size=seen_at)
     confidence, area, looked = 0.0, 0, 0
     sizes: list[NDArray[np.float64]] = []
-    step = max(1, side // FINEST)
+    step = max(1, side // DETECTOR_SIDES[0])
     for y, x in _corners(image.shape, side):
         rgb = to_rgb8(np.asarray(image[y : y + side : step, x : x + side : step]), limits, channels)
         area += rgb.shape[0] * rgb.shape[1] * step**2
@@ -136,9 +146,8 @@ def _look(
             continue
         found = sam.propose(rgb, settings)
         boxes = found.boxes_yxyx
-        whole = (boxes[:, :2] > 1).all(axis=1) & (boxes[:, 2:] < np.array(rgb.shape[:2]) - 1).all(
-            axis=1
-        )
+        inner = np.array(rgb.shape[:2]) - 1
+        whole = (boxes[:, :2] > 1).all(axis=1) & (boxes[:, 2:] < inner).all(axis=1)
         confidence += float(found.confidence[whole].sum())
         sizes.append(np.sqrt(np.prod(boxes[whole, 2:] - boxes[whole, :2], axis=1)) * step)
         looked += 1
@@ -157,25 +166,30 @@ def _corners(shape: tuple[int, ...], side: int) -> Iterator[tuple[int, int]]:
     return (places[number] for number in order)
 
 
-def _advice(sizes: NDArray[np.float64], longest: int, input_size: int) -> Advice:
+def _advice(sizes: NDArray[np.float64], scale: float, longest: int, input_size: int) -> Advice:
     if not sizes.size:
         sentence = "No object was found; look at the whole plane, or choose other channels."
-        return Advice(np.nan, 0, np.nan, None, input_size, sentence)
+        return Advice(np.nan, 0, np.nan, None, input_size, None, sentence)
     size = float(np.median(sizes))
-    measured = f"The objects are about {size:.0f} pixels wide (median of {sizes.size})"
-    for chosen in (input_size, INPUT_SIZES[-1]):
-        seen = size * chosen / longest
-        if seen >= LEAST_SEEN:
-            how = "look at the whole plane" + (
-                "" if chosen == input_size else f" with an input size of {chosen}"
-            )
-            sentence = f"{measured}; {how}, which shows them {seen:.0f} pixels wide."
-            return Advice(size, sizes.size, seen, None, chosen, sentence)
-    step = INPUT_SIZES.step
-    tile = max(2 * step, round(size * input_size / WELL_SEEN / step) * step)
-    seen = size * input_size / tile
+    tile, chosen = _tile_and_input(size, longest, input_size)
+    side = tile or longest
+    seen = size * chosen / side
+    step = IMAGE_SIZE_STEP
+    image_size = min(max(2 * step, round(side * scale / step) * step), MAX_IMAGE_SIZE)
+    how = "the whole plane" if tile is None else f"tiles of {tile} pixels"
+    if chosen != input_size:
+        how += f" with an input size of {chosen}"
     sentence = (
-        f"{measured}; the whole plane would show them {size * input_size / longest:.0f} pixels "
-        f"wide. Look at tiles of {tile} pixels, which show them {seen:.0f} pixels wide."
+        f"The objects are about {size:.0f} pixels wide (median of {sizes.size}). Look at {how}, "
+        f"which shows them {seen:.0f} pixels wide, with a detector image size of {image_size}."
     )
-    return Advice(size, sizes.size, seen, tile, input_size, sentence)
+    return Advice(size, sizes.size, seen, tile, chosen, image_size, sentence)
+
+
+def _tile_and_input(size: float, longest: int, input_size: int) -> tuple[int | None, int]:
+    """Choose the whole plane if the objects are seen in it, else tiles that show them well."""
+    for chosen in (input_size, INPUT_SIZES[-1]):
+        if size * chosen / longest >= LEAST_SEEN:
+            return None, chosen
+    step = INPUT_SIZES.step
+    return max(2 * step, round(size * input_size / WELL_SEEN / step) * step), input_size

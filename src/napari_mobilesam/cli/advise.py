@@ -47,5 +47,9 @@ def advise(
             image, sam, plane=chosen_plane, channels=chosen_channels, limits=chosen_limits
         )
     out.print(advice.sentence, soft_wrap=True)
-    tile = "" if advice.tile is None else f" --tile {advice.tile}"
-    out.print(f"napari-mobilesam segment ... --input-size {advice.input_size}{tile}")
+    options = f" --input-size {advice.input_size}"
+    if advice.tile is not None:
+        options += f" --tile {advice.tile}"
+    if advice.image_size is not None:
+        options += f" --image-size {advice.image_size}"
+    out.print(f"napari-mobilesam segment ...{options}")
