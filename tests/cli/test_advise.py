@@ -9,7 +9,7 @@ def test_the_tile_that_is_proposed_can_be_given_to_segment(run, cells, tmp_path)
     code, text = run("advise", tmp_path / "many.tif")
     assert code == 0
     assert "pixels wide" in text
-    tile = int(text.split("napari-mobilesam segment ... --tile ")[1].split()[0])
+    tile = int(text.split(" --tile ")[1].split()[0])
     assert f"tiles of {tile} pixels" in text
 
 
