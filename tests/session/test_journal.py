@@ -1,3 +1,4 @@
+import os
 import resource
 import warnings
 from contextlib import contextmanager
@@ -11,7 +12,15 @@ from napari_mobilesam.core.errors import FileFormatError, LabelsFullError
 from napari_mobilesam.session import journal, journal_files, journal_lines
 from napari_mobilesam.session.planes import ArrayLabels, ArraySource
 from napari_mobilesam.session.recovery import find_unfinished
+from napari_mobilesam.session.session import Session
 
+GRID = {
+    "sampler": "grid",
+    "points_per_side": 4,
+    "grid_min_score": 0.0,
+    "grid_min_stability": 0.0,
+    "max_overlap": 0.5,
+}
 CENTRES = [(30, 30), (30, 90), (90, 30), (90, 90)]
 
 
@@ -30,7 +39,7 @@ def stack():
 
 
 @pytest.fixture
-def opened(model, stack, fresh_cache):
+def opened(model, stack):
     """Open sessions whose process is over, as far as their journals can tell, in the end."""
     sessions = []
 
@@ -79,7 +88,7 @@ def test_a_session_that_was_not_saved_comes_back_with_its_undo_and_prompts(opene
 
 def test_everything_with_its_measurements_comes_back(opened):
     lost = opened()
-    lost.everything(sampler="grid", points_per_side=4, min_area=10)
+    lost.everything(**GRID)
     lost.accept_everything()
     assert len(lost.features) > 1
     same(opened(restore=True), lost)
@@ -110,7 +119,7 @@ def test_work_on_another_image_is_not_restored(opened, stack):
     assert opened(restore=True).log
 
 
-def test_what_was_saved_or_exported_is_not_offered(opened, stack, fresh_cache, tmp_path):
+def test_what_was_saved_or_exported_is_not_offered(opened, fresh_cache, tmp_path):
     session = opened()
     accept(session, CENTRES[0])
     session.save(tmp_path / "a.mobilesam.json")
@@ -161,7 +170,7 @@ def test_a_journal_is_compacted_and_says_the_same(opened, fresh_cache, monkeypat
     sizes = []
     for number in range(40):
         lost.labels.array[60, number] = 5  # so that all of the plane is written each time
-        accept(lost, CENTRES[number % 4], taken="replace", target="replace")
+        accept(lost, CENTRES[number % 4], taken="replace")
         if number % 2:
             lost.undo()
         sizes.append(journals(fresh_cache)[0].stat().st_size)
@@ -172,8 +181,6 @@ def test_a_journal_is_compacted_and_says_the_same(opened, fresh_cache, monkeypat
 
 
 def test_old_journals_are_swept_and_young_ones_stay(opened, fresh_cache):
-    import os
-
     accept(opened(), CENTRES[0])
     opened()
     (path,) = journals(fresh_cache)
@@ -211,10 +218,11 @@ def disk_that_is_full(n_bytes=0):
 def test_a_full_disk_is_told_once_and_what_is_missing_is_written_later(opened):
     lost = opened()
     accept(lost, CENTRES[0])
-    with disk_that_is_full(3000), pytest.warns(RuntimeWarning, match="cannot be journaled") as told:
+    with warnings.catch_warnings(record=True, action="always") as told, disk_that_is_full(3000):
         accept(lost, *CENTRES[1:3])
         lost.undo()
     assert len(told) == 1
+    assert "cannot be journaled" in str(told[0].message)
     accept(lost, CENTRES[3])
     same(opened(restore=True), lost)
 
@@ -256,8 +264,6 @@ def test_a_session_that_cannot_be_saved_stays_as_it_is(opened, tmp_path):
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16])
 def test_labels_that_are_full_say_so_before_anything_is_written(model, stack, dtype):
-    from napari_mobilesam.session.session import Session
-
     session = Session(model, ArraySource(stack[0]), ArrayLabels(stack[0].shape, dtype))
     largest = np.iinfo(dtype).max
     session.labels.array[0, 0] = largest - 1
@@ -269,7 +275,7 @@ def test_labels_that_are_full_say_so_before_anything_is_written(model, stack, dt
     assert session.masks
     session.labels.array[before == largest] = 0
     before = session.labels.array.copy()
-    found = session.everything(sampler="grid", points_per_side=4, min_area=10)
+    found = session.everything(**GRID)
     assert len(found) > 1
     with pytest.raises(LabelsFullError):
         session.accept_everything()

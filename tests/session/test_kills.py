@@ -18,7 +18,7 @@ def test_what_was_accepted_before_a_kill_is_restored_exactly(tmp_path):
     assert not done.returncode, done.stderr
     kills = [json.loads(line) for line in done.stdout.splitlines()]
     for kill in kills:
-        print("{kind}: {told} steps told, {found} accepts restored".format(**kill))
+        sys.stdout.write("{kind}: {told} steps told, {found} accepts restored\n".format(**kill))
     assert all(kill["exact"] for kill in kills)
     assert sum(kill["kind"] == "at random" for kill in kills) == KILLS
     assert len({kill["told"] for kill in kills}) > 10

@@ -314,8 +314,9 @@ def pack_edit(edit: LabelEdit, plane_shape: tuple[int, ...]) -> Runs:
     )
     (first,) = np.nonzero(begins)
     lengths = np.diff(first, append=len(pixels))
-    runs = np.stack([pixels[first], lengths, edit.before[first], edit.after[first]])
-    return base64.b64encode(zlib.compress(runs.astype("<i8").tobytes(), 1)).decode()
+    parts = (pixels[first], lengths, edit.before[first], edit.after[first])
+    runs = np.stack([part.astype("<i8") for part in parts])
+    return base64.b64encode(zlib.compress(runs.tobytes(), 1)).decode()
 
 
 def unpack_edit(runs: Runs, plane_shape: tuple[int, int], dtype: DTypeLike) -> LabelEdit:
