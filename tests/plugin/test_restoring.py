@@ -116,7 +116,7 @@ def test_a_journal_that_cannot_be_written_is_told_beside_what_was_written(
     assert controller.heard[-1] == "Wrote 1 object."
 
 
-@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16])
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
 def test_a_full_layer_says_so_and_stays_as_it_is(viewer, controller, discs, dtype):
     viewer.add_image(discs)
     layer = viewer.add_labels(np.zeros(discs.shape, dtype))
