@@ -112,7 +112,8 @@ class Journal:
         key, before = accepted.key, plane.copy()
         if edit is not None:
             edit.inverted().apply_to(before)
-        is_known = self._known.get(key, _hash(np.zeros_like(before))) == _hash(before)
+        known = self._known.get(key)
+        is_known = not before.any() if known is None else known == _hash(before)
         whole = None if is_known else pack_plane(plane)
         shape = plane.shape[0], plane.shape[1]
         self._known[key] = _hash(plane)
