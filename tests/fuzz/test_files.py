@@ -194,7 +194,7 @@ def test_checkpoints(tmp_path, checkpoints, data, damage):
         return
     assert all(isinstance(tensor, torch.Tensor) for tensor in found.values())
     for tensor in found.values():
-        tensor.float().sum().item()  # every byte is there
+        tensor.clone()  # every byte is there
     if damage[0] == "cut":
         path.write_bytes(checkpoints[name])
         whole = read_tensors(path)

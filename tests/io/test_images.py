@@ -153,6 +153,11 @@ def _truncated_png(path):
     path.write_bytes(path.read_bytes()[:5000])
 
 
+def _tiff_without_its_last_page(path):
+    tifffile.imwrite(path, np.ones((2, 23, 31), np.uint16), ome=True, metadata={"axes": "CYX"})
+    path.write_bytes(path.read_bytes()[:1650])
+
+
 def _pickle(path):
     np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
 
@@ -167,6 +172,7 @@ def _npy_that_promises_too_much(path):
     [
         ("cut.tif", _truncated_tiff),
         ("cut_zlib.tif", _truncated_zlib_tiff),
+        ("cut_pages.tif", _tiff_without_its_last_page),
         ("text.tif", lambda path: path.write_text("no TIFF")),
         ("cut.png", _truncated_png),
         ("text.jpg", lambda path: path.write_text("no JPEG")),

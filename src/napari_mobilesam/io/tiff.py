@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPageSeries, memmap, xml2dict
 
+from napari_mobilesam.core.errors import FileFormatError
 from napari_mobilesam.io.planes import ImagePlane, PlaneSelection, check_size
 
 MICROMETRES = {"nm": 1e-3, "µm": 1.0, "um": 1.0, "\\u00B5m": 1.0, "micron": 1.0, "mm": 1e3}
@@ -18,10 +19,27 @@ MICROMETRES = {"nm": 1e-3, "µm": 1.0, "um": 1.0, "\\u00B5m": 1.0, "micron": 1.0
 def read_tiff(path: Path, plane: Sequence[int] | None, max_pixels: int | None) -> ImagePlane:
     """Read a plane of the first series of a TIFF; of a pyramid, at full resolution."""
     with TiffFile(path) as tif:
+        _refuse_cut_off(path, tif)
         series = tif.series[0]
         selection = PlaneSelection.choose(path, series.axes, series.shape, plane, max_pixels)
         pixels = _read_pages(path, tif, series, selection.index, max_pixels)
         return ImagePlane(selection.channels_last(pixels), _pixel_size(tif))
+
+
+def _refuse_cut_off(path: Path, tif: TiffFile) -> None:
+    """Refuse a file whose last page names another beyond its end; its pages are not all there."""
+    file = tif.filehandle
+    len(tif.pages)  # finds all of them
+    file.seek(tif.pages.next_page_offset or 0)
+    order: Literal["little", "big"] = "little" if tif.byteorder == "<" else "big"
+    following = int.from_bytes(file.read(tif.tiff.offsetsize), order)
+    if following >= file.size:
+        raise FileFormatError(
+            f"{path} is cut off",
+            expected=f"a page at byte {following:,}",
+            got=f"a file of {file.size:,} bytes",
+            remedy="Copy it again.",
+        )
 
 
 def _read_pages(

@@ -190,6 +190,8 @@ def _read_part(
     wanted, found = _shapes(model.state_dict(), prefixes), _shapes(part, prefixes)
     if wanted != found:
         raise _misfit(file, card, wanted, found, tensors)
+    if any(tensor.is_complex() for tensor in part.values()):
+        raise CheckpointError(f"{path.name} holds complex numbers", expected="real parameters")
     return {
         name: tensor.float() if tensor.is_floating_point() else tensor
         for name, tensor in part.items()
