@@ -25,6 +25,8 @@ from napari_mobilesam.io.annotations import read_annotations
 from napari_mobilesam.io.images import read_image
 from napari_mobilesam.io.labelled_images import LabelledImages
 from napari_mobilesam.plugin.readers import read_session
+from napari_mobilesam.training.detector import train_detector
+from napari_mobilesam.training.settings import DetectorTrainingSettings
 from napari_mobilesam.zoo.card import Download, WeightFile
 from napari_mobilesam.zoo.download import cached_path, fetch
 from napari_mobilesam.zoo.formats import read_tensors
@@ -97,6 +99,16 @@ def test_weights_that_were_exchanged_in_the_cache_are_not_parsed(hostile, marker
     cached_path(file).write_bytes(hostile.read_bytes())
     with pytest.raises(HashMismatchError):
         fetch(file)
+    assert not marker.exists()
+
+
+def test_a_run_that_somebody_sends_is_not_gone_on_with(tmp_path, marker):
+    weights = tmp_path / "run" / "masks" / "weights"
+    weights.mkdir(parents=True)
+    content = {"epoch": 0, "ema": torch.nn.Linear(2, 2), "more": Command(marker)}
+    torch.save(content, weights / "last.pt")
+    with pytest.raises(CheckpointError, match="unsafe"):
+        train_detector(tmp_path / "data", tmp_path / "run", DetectorTrainingSettings())
     assert not marker.exists()
 
 

@@ -21,6 +21,7 @@ from napari_mobilesam.models.detector import import_ultralytics
 from napari_mobilesam.training.settings import DetectorTrainingSettings
 from napari_mobilesam.zoo.catalog import get_card
 from napari_mobilesam.zoo.checkpoints import load_detector
+from napari_mobilesam.zoo.unpickle import vet_training_checkpoint
 
 ARCHITECTURE = "yolov8n"
 
@@ -62,8 +63,8 @@ def train_detector(
     """Train a detector; the same call goes on with a run that was cut off.
 
     Each stage has a folder with ``results.csv``, a line an epoch, and ``weights/{last,best}.pt``.
-    These are pickles of ultralytics' making; only a run's own are read, to go on with it. A
-    resumed run continues after the last whole epoch, and draws other augmentations than one that
+    These are pickles of ultralytics' making, vetted before it goes on with one. A resumed run
+    continues after the last whole epoch, and draws other augmentations than one that
     was never interrupted.
 
     Parameters
@@ -86,6 +87,11 @@ def train_detector(
     -------
     Path
         The best detector of the last stage, as safetensors.
+
+    Raises
+    ------
+    CheckpointError
+        If the run's checkpoint is damaged, or would run more than modules when it is unpickled.
     """
     import_ultralytics()
     stages = [
@@ -178,7 +184,7 @@ def _trainer(
     }
     last = folder / stage.name / "weights" / "last.pt"
     if last.exists():
-        epoch = torch.load(last, map_location="cpu", weights_only=False)["epoch"]
+        epoch = vet_training_checkpoint(last)["epoch"]
         if epoch + 1 >= stage.epochs:
             return None
         options["resume"] = str(last.resolve())
