@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from napari_mobilesam.api import MobileSAM, load_model
     from napari_mobilesam.bulk.advise import Advice, advise
     from napari_mobilesam.bulk.files import batch
+    from napari_mobilesam.bulk.follow import FollowedObject, follow
     from napari_mobilesam.bulk.plane import LargeInstances, segment_dask, segment_large
+    from napari_mobilesam.bulk.stack import StackInstances, segment_stack
     from napari_mobilesam.core.errors import (
         CancelledError,
         CheckpointError,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from napari_mobilesam.core.instances import Instances
     from napari_mobilesam.core.masks import MaskBatch
     from napari_mobilesam.core.prompts import Prompts
-    from napari_mobilesam.core.settings import EverythingSettings
+    from napari_mobilesam.core.settings import EverythingSettings, FollowSettings, LinkSettings
     from napari_mobilesam.evaluation.evaluate import Evaluation, evaluate
     from napari_mobilesam.inference.cache import EmbeddingCache
     from napari_mobilesam.inference.encode import ImageEmbedding
@@ -48,11 +50,14 @@ __all__ = [
     "Evaluation",
     "EverythingSettings",
     "FileFormatError",
+    "FollowSettings",
+    "FollowedObject",
     "HashMismatchError",
     "ImageEmbedding",
     "ImageError",
     "Instances",
     "LargeInstances",
+    "LinkSettings",
     "MaskBatch",
     "MobileSAM",
     "MobileSAMError",
@@ -60,16 +65,19 @@ __all__ = [
     "Prompts",
     "Session",
     "SettingsError",
+    "StackInstances",
     "UnknownModelError",
     "__version__",
     "advise",
     "batch",
     "evaluate",
+    "follow",
     "load_model",
     "open_session",
     "replay_session",
     "segment_dask",
     "segment_large",
+    "segment_stack",
 ]
 
 _HOME = {
@@ -77,21 +85,27 @@ _HOME = {
     "EmbeddingCache": "inference.cache",
     "Evaluation": "evaluation.evaluate",
     "EverythingSettings": "core.settings",
+    "FollowSettings": "core.settings",
+    "FollowedObject": "bulk.follow",
     "ImageEmbedding": "inference.encode",
     "Instances": "core.instances",
     "LargeInstances": "bulk.plane",
+    "LinkSettings": "core.settings",
     "MaskBatch": "core.masks",
     "MobileSAM": "api",
     "Prompts": "core.prompts",
     "Session": "session.session",
     "advise": "bulk.advise",
+    "StackInstances": "bulk.stack",
     "batch": "bulk.files",
     "evaluate": "evaluation.evaluate",
+    "follow": "bulk.follow",
     "load_model": "api",
     "open_session": "scripting",
     "replay_session": "scripting",
     "segment_dask": "bulk.plane",
     "segment_large": "bulk.plane",
+    "segment_stack": "bulk.stack",
 }
 
 __version__: str

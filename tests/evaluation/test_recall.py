@@ -8,7 +8,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from napari_mobilesam.core.masks import CroppedMask
-from napari_mobilesam.evaluation.metrics import crops_iou
+from napari_mobilesam.core.overlaps import crops_iou
 from napari_mobilesam.evaluation.recall import (
     average_recall,
     average_recall_by_size,

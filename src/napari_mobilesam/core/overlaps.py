@@ -32,6 +32,36 @@ def shared_pixels(first: CroppedMask, second: CroppedMask) -> int:
     return int(np.count_nonzero(_part(first, window) & _part(second, window)))
 
 
+def crop_iou(mask: CroppedMask, other: CroppedMask) -> float:
+    """Intersection over union of two masks of a plane, in [0, 1]; 1 for two empty ones."""
+    shared = shared_pixels(mask, other)
+    union = mask.area + other.area - shared
+    return shared / union if union else 1.0
+
+
+def crops_iou(true: Sequence[CroppedMask], found: Sequence[CroppedMask]) -> NDArray[np.float64]:
+    """Intersection over union of masks that may overlap, of every true with every found one.
+
+    Parameters
+    ----------
+    true, found : sequence of CroppedMask
+        N and M masks of the same plane, none of them empty.
+
+    Returns
+    -------
+    (N true, M found) float64 array
+    """
+    iou = np.zeros((len(true), len(found)))
+    if not iou.size:
+        return iou
+    boxes, others = (np.array([mask.box for mask in masks]) for masks in (true, found))
+    starts = np.maximum(boxes[:, np.newaxis, :2], others[:, :2])
+    ends = np.minimum(boxes[:, np.newaxis, 2:], others[:, 2:])
+    for i, j in np.argwhere((starts < ends).all(axis=2)):
+        iou[i, j] = crop_iou(true[i], found[j])
+    return iou
+
+
 def visible_parts(
     candidates: "Candidates", settings: FilterSettings
 ) -> tuple[NDArray[np.intp], list[CroppedMask]]:

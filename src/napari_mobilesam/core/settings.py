@@ -112,3 +112,62 @@ class EverythingSettings(DetectorSettings, GridSettings, FilterSettings):
         title="Look again",
         description="Set points where the detector found nothing though something stands out.",
     )
+
+
+class LinkSettings(Settings):
+    """How objects of neighbouring planes, or moments, become one object."""
+
+    link_iou: Fraction = Field(
+        0.3,
+        title="Link IoU",
+        description="Masks of neighbouring planes are one object if they overlap at least so much.",
+    )
+    max_gap: int = Field(
+        1,
+        ge=0,
+        le=20,
+        title="Maximum gap",
+        description="Planes on which an object may be missing; they are filled in.",
+    )
+    min_planes: int = Field(
+        2, ge=1, title="Minimum planes", description="Objects on fewer planes are dropped."
+    )
+    motion: bool = Field(
+        True,
+        title="Motion",
+        description="Look for an object where its movement until now would have taken it.",
+    )
+    max_shift: float = Field(
+        0.0,
+        ge=0.0,
+        title="Maximum shift",
+        description="Pixels from there at which an object of like shape is still the same, though "
+        "nothing overlaps; 0 asks for overlap.",
+    )
+
+
+class FollowSettings(Settings):
+    """When an object that is followed from plane to plane counts as lost."""
+
+    follow_iou: Fraction = Field(
+        0.3,
+        title="Least overlap",
+        description="Lost if the masks of two neighbouring planes overlap less than this (IoU).",
+    )
+    follow_score: Fraction = Field(
+        0.8,
+        title="Least score",
+        description="Lost if the predicted IoU falls below this fraction of its best until then.",
+    )
+    max_growth: float = Field(
+        2.5,
+        ge=1.0,
+        title="Greatest growth",
+        description="Lost if the area grows or shrinks by more than this factor in one plane.",
+    )
+    max_planes: int = Field(
+        100,
+        ge=1,
+        title="Planes",
+        description="An object is followed through no more planes, each way.",
+    )

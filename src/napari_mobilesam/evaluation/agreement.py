@@ -7,9 +7,9 @@ import numpy as np
 
 from napari_mobilesam.core.geometry import InputSize
 from napari_mobilesam.core.masks import CroppedMask
+from napari_mobilesam.core.overlaps import crop_iou
 from napari_mobilesam.core.prompts import Prompts
 from napari_mobilesam.core.scene import Scene
-from napari_mobilesam.evaluation.metrics import crop_iou
 from napari_mobilesam.evaluation.prompted import objects_of, prompt_box, prompt_centre
 from napari_mobilesam.inference.decode import decode_object
 from napari_mobilesam.inference.encode import ImageEmbedding, embed_plane

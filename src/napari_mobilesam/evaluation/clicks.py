@@ -9,9 +9,9 @@ from scipy import ndimage
 
 from napari_mobilesam.core.geometry import InputSize
 from napari_mobilesam.core.masks import CroppedMask, Window
+from napari_mobilesam.core.overlaps import crop_iou
 from napari_mobilesam.core.prompts import Prompts
 from napari_mobilesam.core.scene import Scene
-from napari_mobilesam.evaluation.metrics import crop_iou
 from napari_mobilesam.evaluation.prompted import centre_point, objects_of
 from napari_mobilesam.inference.decode import decode_object
 from napari_mobilesam.inference.encode import ImageEmbedding, embed_plane

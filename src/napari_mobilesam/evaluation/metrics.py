@@ -1,14 +1,11 @@
 """Agreement of masks and of label images with the truth."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_matrix
-
-from napari_mobilesam.core.masks import CroppedMask
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,36 +61,6 @@ def mask_iou(mask: ArrayLike, other: ArrayLike) -> float:
     return np.count_nonzero(first & second) / union if union else 1.0
 
 
-def crop_iou(mask: CroppedMask, other: CroppedMask) -> float:
-    """Intersection over union of two masks of a plane, in [0, 1]; 1 for two empty ones."""
-    shared = _shared_pixels(mask, other)
-    union = mask.area + other.area - shared
-    return shared / union if union else 1.0
-
-
-def crops_iou(true: Sequence[CroppedMask], found: Sequence[CroppedMask]) -> NDArray[np.float64]:
-    """Intersection over union of masks that may overlap, of every true with every found one.
-
-    Parameters
-    ----------
-    true, found : sequence of CroppedMask
-        N and M masks of the same plane, none of them empty.
-
-    Returns
-    -------
-    (N true, M found) float64 array
-    """
-    iou = np.zeros((len(true), len(found)))
-    if not iou.size:
-        return iou
-    boxes, others = (np.array([mask.box for mask in masks]) for masks in (true, found))
-    starts = np.maximum(boxes[:, np.newaxis, :2], others[:, :2])
-    ends = np.minimum(boxes[:, np.newaxis, 2:], others[:, 2:])
-    for i, j in np.argwhere((starts < ends).all(axis=2)):
-        iou[i, j] = crop_iou(true[i], found[j])
-    return iou
-
-
 def label_iou(true: ArrayLike, found: ArrayLike) -> NDArray[np.float64]:
     """Intersection over union of every true instance with every found one.
 
@@ -128,15 +95,3 @@ def match(iou: NDArray[np.float64], threshold: float) -> Counts:
     pairs = linear_sum_assignment(good, maximize=True)
     hits = int(np.count_nonzero(good[pairs]))
     return Counts(hits, iou.shape[1] - hits, iou.shape[0] - hits)
-
-
-def _shared_pixels(mask: CroppedMask, other: CroppedMask) -> int:
-    y0, x0 = max(mask.y0, other.y0), max(mask.x0, other.x0)
-    y1, x1 = min(mask.box[2], other.box[2]), min(mask.box[3], other.box[3])
-    if y0 >= y1 or x0 >= x1:
-        return 0
-    first, second = (
-        crop.pixels[y0 - crop.y0 : y1 - crop.y0, x0 - crop.x0 : x1 - crop.x0]
-        for crop in (mask, other)
-    )
-    return int(np.count_nonzero(first & second))

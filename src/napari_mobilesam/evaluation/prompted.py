@@ -10,9 +10,9 @@ from scipy.stats import spearmanr
 
 from napari_mobilesam.core.geometry import InputSize
 from napari_mobilesam.core.masks import CroppedMask, MaskBatch
+from napari_mobilesam.core.overlaps import crop_iou
 from napari_mobilesam.core.prompts import Prompts
 from napari_mobilesam.core.scene import Labels, Scene
-from napari_mobilesam.evaluation.metrics import crop_iou
 from napari_mobilesam.evaluation.sizes import SIZES
 from napari_mobilesam.inference.decode import decode_batch, decode_objects
 from napari_mobilesam.inference.encode import ImageEmbedding, embed_plane
