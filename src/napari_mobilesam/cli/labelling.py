@@ -1,7 +1,7 @@
 """Label one image: read it, find its objects, write them. Imported only when there is work."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from napari_mobilesam.core.errors import FileFormatError, PromptError
 from napari_mobilesam.core.instances import Candidates, Instances, resolve
 from napari_mobilesam.core.masks import MaskBatch
 from napari_mobilesam.core.planes import select_channels
-from napari_mobilesam.core.settings import EverythingSettings, FilterSettings, Limits
+from napari_mobilesam.core.settings import EverythingSettings, FilterSettings, Limits, LinkSettings
 from napari_mobilesam.inference.encode import ImageEmbedding
 from napari_mobilesam.io.planes import MAX_PIXELS
 
@@ -58,6 +58,8 @@ class Task:
         Whether thumbnails are written.
     max_pixels : int
         Largest plane that is read.
+    linking : LinkSettings, optional
+        How objects of the planes of a stack are linked; an image is one plane without it.
     """
 
     output: Path
@@ -72,6 +74,7 @@ class Task:
     tile: int | None = None
     contact_sheet: bool = False
     max_pixels: int = MAX_PIXELS
+    linking: LinkSettings | None = None
 
     def outputs(self, image: Path) -> dict[str, Path]:
         """Files to write for an image, by format."""
@@ -95,11 +98,7 @@ def label_image(
         If the image cannot be read or segmented, or a file exists or cannot be written.
     """
     outputs = task.outputs(path)
-    existing = [output for output in outputs.values() if output.exists()]
-    if existing and not task.overwrite:
-        raise FileFormatError(
-            f"{existing[0]} exists", remedy="Choose another folder, or replace it by --overwrite."
-        )
+    refuse_existing(task, outputs.values())
     start = time.perf_counter()
     image, shown = open_for(path, task.plane, task.channels, task.tile, task.max_pixels)
     found = _segment(sam, replace(task, channels=shown), path, image.pixels, report)
@@ -109,6 +108,15 @@ def label_image(
         write_thumbnail(task.output, path, image.pixels, labels, task.limits, shown)
     journal.add(path, outputs.values(), len(found), time.perf_counter() - start)
     return found
+
+
+def refuse_existing(task: Task, outputs: Iterable[Path]) -> None:
+    """Raise a FileFormatError if results exist that must not be replaced."""
+    existing = [output for output in outputs if output.exists()]
+    if existing and not task.overwrite:
+        raise FileFormatError(
+            f"{existing[0]} exists", remedy="Choose another folder, or replace it by --overwrite."
+        )
 
 
 def _segment(

@@ -27,6 +27,7 @@ from napari_mobilesam.core.settings import (
     EverythingSettings,
     FilterSettings,
     GridSettings,
+    LinkSettings,
     Settings,
 )
 from napari_mobilesam.io.planes import MAX_PIXELS
@@ -44,6 +45,7 @@ SETTINGS: dict[type[Settings], str] = {
     DetectorSettings: "Everything mode: detector",
     GridSettings: "Everything mode: grid of points",
     EverythingSettings: "Everything mode",
+    LinkSettings: "Stacks: how objects are linked",
 }
 
 
@@ -115,6 +117,14 @@ def segment(
             show_default=False,
         ),
     ] = None,
+    stack: Annotated[
+        bool,
+        typer.Option(
+            "--stack",
+            help="Look at all planes of stacks or time series, and link their objects. "
+            "Writes labels, a table and tracks. Everything mode only.",
+        ),
+    ] = False,
     points: Annotated[
         str | None,
         typer.Option(
@@ -223,6 +233,11 @@ def segment(
     given = _choose_prompts(everything, points, boxes, prompts)
     if tile is not None and given is not None:
         raise typer.BadParameter("--tile is for everything mode; leave the prompts out")
+    if stack and (given is not None or plane is not None):
+        raise typer.BadParameter("--stack finds everything on all planes; leave out the others")
+    of_link = {name: changes.pop(name) for name in LinkSettings.model_fields if name in changes}
+    if of_link and not stack:
+        raise typer.BadParameter(f"--{min(of_link).replace('_', '-')} is for --stack")
     chosen_plane = None if plane is None else whole_numbers(plane, "--plane")
     chosen_channels = None if channels is None else whole_numbers(channels, "--channels")
     chosen_limits = intensity_limits(limits, "--limits")
@@ -245,8 +260,9 @@ def segment(
         prompts=PromptSet() if given is None else given,
         one_object=one_object,
         tile=tile,
-        contact_sheet=len(images) > 1 if contact_sheet is None else contact_sheet,
+        contact_sheet=not stack and (len(images) > 1 if contact_sheet is None else contact_sheet),
         max_pixels=max_pixels,
+        linking=LinkSettings().changed(**of_link) if stack else None,
     )
     with err.status("Loading the model"):
         sam = load_model(
@@ -263,7 +279,9 @@ def _label_all(sam: "MobileSAM", task: "Task", images: list[Path], *, debug: boo
     """Label one image after the other; one that fails is reported and passed over."""
     from napari_mobilesam.bulk.contact_sheet import write_sheet
     from napari_mobilesam.cli.labelling import label_image
+    from napari_mobilesam.cli.stacks import label_stack
 
+    label = label_image if task.linking is None else label_stack
     table = Table("image", "objects", "seconds", box=None, padding=(0, 2, 0, 0))
     journal, failed = task.journal(sam), 0
     rows: list[dict[str, object]] = []
@@ -279,7 +297,7 @@ def _label_all(sam: "MobileSAM", task: "Task", images: list[Path], *, debug: boo
             start = time.perf_counter()
             try:
                 with progress.bar(path.name) as report:
-                    found = label_image(sam, task, path, journal, report)
+                    found = label(sam, task, path, journal, report)
             except (MobileSAMError, MemoryError) as error:
                 failed += 1
                 rows[-1]["error"] = str(error) or type(error).__name__
