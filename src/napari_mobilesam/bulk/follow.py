@@ -20,6 +20,9 @@ from napari_mobilesam.core.prompts import Prompts
 from napari_mobilesam.core.settings import FollowSettings, Limits
 from napari_mobilesam.inference.encode import ImageEmbedding
 
+ROUNDS = 2
+"""Times that a mask is decoded from the box of the one before, so that it fits its own plane."""
+
 Direction = Literal["forwards", "backwards", "both"]
 
 Progress = Callable[[int, int], None]
@@ -104,8 +107,8 @@ def follow_planes(
     """Follow an object from plane to plane until it is lost.
 
     The mask of the plane before, moved on as the object has moved until then, is prompt for a
-    first guess; the box of that guess is prompt for the mask. A mask that prompts its neighbour
-    directly lags behind an object that grows or shrinks.
+    first guess; the box of that guess is prompt for the mask, and the box of that once more. A mask
+    that prompts its neighbour directly lags behind an object that grows or shrinks.
 
     Parameters
     ----------
@@ -194,10 +197,15 @@ def _look(
     guess = _guess(sam, embedding, expected) if expected.area else None
     if guess is None:
         return None
-    box = BoxPrompt(guess.box)
-    (prompts,) = combine((box,), embedding.frame, "many").prompts
-    batch = sam.predict_objects(embedding, [prompts])
-    return Followed(plane, batch.crop(0), float(batch.scores[0]), box)
+    mask = guess
+    for _ in range(ROUNDS):
+        box = BoxPrompt(mask.box)
+        (prompts,) = combine((box,), embedding.frame, "many").prompts
+        batch = sam.predict_objects(embedding, [prompts])
+        mask = batch.crop(0)
+        if not mask.area:
+            return None
+    return Followed(plane, mask, float(batch.scores[0]), box)
 
 
 def _guess(sam: MobileSAM, embedding: ImageEmbedding, expected: CroppedMask) -> CroppedMask | None:

@@ -267,7 +267,8 @@ def _write(
             mask = objects[number].masks[plane]
             part = painted[mask.window]
             part[mask.pixels & (part == 0)] = number + 1
-        labels[(*(slice(None),) * axis, plane)] = painted
+        before: list[slice | int] = [slice(None)] * axis
+        labels[(*before, plane)] = painted
     return labels
 
 

@@ -125,8 +125,8 @@ def _nearness(
 
 def centre(mask: CroppedMask) -> NDArray[np.float64]:
     """Centroid (row, column) of a mask that is not empty."""
-    middle: NDArray[np.float64] = np.argwhere(mask.pixels).mean(axis=0)
-    return middle + np.array([mask.y0, mask.x0])
+    rows, columns = np.nonzero(mask.pixels)
+    return np.array([mask.y0 + rows.mean(), mask.x0 + columns.mean()])
 
 
 def moved(mask: CroppedMask, way: NDArray[np.float64]) -> CroppedMask:

@@ -28,6 +28,7 @@ from napari_mobilesam.plugin.prompting import Prompting
 from napari_mobilesam.plugin.proposing import Proposing
 from napari_mobilesam.plugin.restoring import Restoring
 from napari_mobilesam.plugin.target import LayerLabels
+from napari_mobilesam.plugin.through import Through
 from napari_mobilesam.session.jobs import Jobs
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class Controller:
         self.prompting: Prompting = Prompting(self)
         self.proposing: Proposing = Proposing(self)
         self.accepting: Accepting = Accepting(self)
+        self.through: Through = Through(self)
         self.restoring: Restoring = Restoring(self)
         self.finished.connect(self._rest)
         self._watch_viewer()
@@ -260,7 +262,7 @@ class Controller:
             self.finished.emit("model")
             then()
 
-        self._run("model", work, loaded, self.live_jobs)
+        self.run("model", work, loaded, self.live_jobs)
 
     def _embed_plane(self, here: Here, then: Callable[[], None] | None) -> None:
         started, where = perf_counter(), f"{here.image.name} {_position(here.plane)}".strip()
@@ -349,9 +351,11 @@ class Controller:
                 then()
             self.finished.emit(kind)
 
-        self._run(kind, request, apply, jobs or self.live_jobs)
+        self.run(kind, request, apply, jobs or self.live_jobs)
 
-    def _run(self, kind: str, request: Any, on_result: Callable[[Any], None], jobs: Jobs) -> None:
+    def run(self, kind: str, request: Any, on_result: Callable[[Any], None], jobs: Jobs) -> None:
+        """Run any work in a worker and hand its result over; ``finished`` is told of failures."""
+
         def on_error(error: Exception) -> None:
             self.finished.emit(kind)
             if isinstance(error, CancelledError):

@@ -16,7 +16,7 @@ from napari_mobilesam.plugin.models import model_choices
 from napari_mobilesam.plugin.widgets.bound import BoundWidget
 from napari_mobilesam.plugin.widgets.canvas_key import CanvasKey
 from napari_mobilesam.plugin.widgets.channels_menu import ChannelsMenu
-from napari_mobilesam.plugin.widgets.form import settings_form, show_values
+from napari_mobilesam.plugin.widgets.form import form_values, settings_form, show_values
 from napari_mobilesam.plugin.widgets.layer_combo import LayerCombo
 from napari_mobilesam.plugin.widgets.parts import (
     Choice,
@@ -38,6 +38,12 @@ MORE = (
     "neighbours",
     "cache_gigabytes",
     "journal_days",
+)
+RUNNING = ("model", "embed", "follow")
+FOLLOWING = (
+    ("backwards", "<<", "towards the first plane"),
+    ("both", "< >", "both ways"),
+    ("forwards", ">>", "towards the last plane"),
 )
 FROM_FILE = "checkpoint file ..."
 CHECKPOINTS = "Checkpoints (*.pt *.pth *.safetensors)"
@@ -108,6 +114,11 @@ class AnnotateWidget(BoundWidget):
         self.clear = button("Clear", "Remove the prompts of this plane (W).")
         self.undo = button("Undo", "Take the last accept back (U).")
         self.redo = button("Redo", "Accept again what was undone.")
+        self.follow = {
+            way: button(text, f"Follow the previewed object, or the selected label, {where}.")
+            for way, text, where in FOLLOWING
+        }
+        self.following = settings_form(self.controller.through.following, ("max_planes",))
         self.export = button("Export ...", "Write the labels of this plane to a file.")
         self.save = button("Save session ...", "Write prompts and settings, to be replayed.")
         sources = QCollapsible("Prompts are read from")
@@ -141,6 +152,8 @@ class AnnotateWidget(BoundWidget):
             writing,
             self.accept,
             row(self.clear, self.undo, self.redo),
+            row("Follow", *self.follow.values()),
+            self.following.native,
             row(self.export, self.save),
             settings,
             self.status,
@@ -183,6 +196,10 @@ class AnnotateWidget(BoundWidget):
         self.discard.clicked.connect(controller.restoring.discard)
         self.embed.clicked.connect(lambda: controller.embed())
         self.progress.cancelled.connect(controller.cancel)
+        self.progress.cancelled.connect(controller.through.cancel)
+        for way, pressed in self.follow.items():
+            pressed.clicked.connect(lambda _checked, way=way: controller.through.follow(way))
+        self.following.changed.connect(self._on_following)
         self.tools.chosen.connect(prompting.take_tool)
         self.kind.chosen.connect(prompting.set_kind)
         self.mode.chosen.connect(lambda mode: controller.set_preferences(mode=mode))
@@ -250,11 +267,11 @@ class AnnotateWidget(BoundWidget):
         self.accept.setEnabled(session is not None and bool(session.masks))
 
     def _on_progress(self, kind: str, done: int, total: int) -> None:
-        if kind in ("model", "embed"):
+        if kind in RUNNING:
             self.progress.advance(done, total)
 
     def _on_finished(self, kind: str) -> None:
-        if kind in ("model", "embed"):
+        if kind in RUNNING:
             self.progress.hide()
             self._show_readiness()
 
@@ -268,6 +285,10 @@ class AnnotateWidget(BoundWidget):
     def _on_channels(self, layers: list[Image]) -> None:
         self._try(lambda: self.controller.channels.choose(layers))
         self.channels.refresh()
+
+    def _on_following(self) -> None:
+        through = self.controller.through
+        through.following = form_values(self.following, through.following)
 
     def _on_model(self) -> None:
         name = self.model.currentData()

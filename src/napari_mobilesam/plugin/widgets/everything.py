@@ -3,6 +3,7 @@
 from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtWidgets import QVBoxLayout
+from superqt import QCollapsible
 
 from napari_mobilesam.core.errors import ImageError, SettingsError
 from napari_mobilesam.plugin.proposing import Region
@@ -24,6 +25,8 @@ FINDING = {
     "objects": ("confidence", "nms_iou", "image_size", "max_objects", "top_up"),
     "grid": ("points_per_side", "grid_min_score", "grid_min_stability", "grid_nms_iou"),
 }
+LINKING = ("link_iou", "max_gap", "min_planes", "motion", "max_shift")
+RUNNING = ("model", "embed", "everything", "stack")
 FILTERS = ("min_score", "min_stability", "min_area", "max_area", "max_overlap")
 
 
@@ -57,6 +60,13 @@ class EverythingWidget(BoundWidget):
         )
         self.region.show_value("plane")
         self.run = button("Find everything", "Propose boxes and decode them all.", primary=True)
+        self.linking = settings_form(self.controller.through.linking, LINKING)
+        self.run_all = button(
+            "All planes", "Find everything on all planes of the slider, and link it in new labels."
+        )
+        through = QCollapsible("Stacks and time series")
+        through.addWidget(self.linking.native)
+        through.addWidget(self.run_all)
         self.progress = Progress()
         self.target = LayerCombo(
             self.controller.viewer, Labels, "new layer", "Labels that objects are written to."
@@ -73,6 +83,7 @@ class EverythingWidget(BoundWidget):
             self.sampler.native,
             *(form.native for form in self.finding.values()),
             self.run,
+            through,
             self.progress,
             heading("Filter"),
             self.filters.native,
@@ -99,7 +110,10 @@ class EverythingWidget(BoundWidget):
             form.changed.connect(self._on_settings)
         self.filters.changed.connect(self._on_filters)
         self.run.clicked.connect(self._on_run)
+        self.run_all.clicked.connect(controller.through.find_all)
+        self.linking.changed.connect(self._on_linking)
         self.progress.cancelled.connect(proposing.cancel)
+        self.progress.cancelled.connect(controller.through.cancel)
         self.target.chosen.connect(self._on_target)
         self.accept.clicked.connect(proposing.accept)
         self.discard.clicked.connect(proposing.discard)
@@ -122,14 +136,16 @@ class EverythingWidget(BoundWidget):
             self.target.show_layer(self.controller.target.layer)
 
     def _on_progress(self, kind: str, done: int, total: int) -> None:
-        if kind in ("model", "embed", "everything"):
+        if kind in RUNNING:
             self.progress.advance(done, total)
             self.run.setEnabled(False)
+            self.run_all.setEnabled(False)
 
     def _on_finished(self, kind: str) -> None:
-        if kind in ("model", "embed", "everything"):
+        if kind in RUNNING:
             self.progress.hide()
             self.run.setEnabled(True)
+            self.run_all.setEnabled(True)
 
     def _on_region(self, region: Region) -> None:
         self.controller.proposing.region = region
@@ -150,6 +166,10 @@ class EverythingWidget(BoundWidget):
         proposing = self.controller.proposing
         proposing.settings = form_values(self.filters, proposing.settings)
         proposing.refilter()
+
+    def _on_linking(self) -> None:
+        through = self.controller.through
+        through.linking = form_values(self.linking, through.linking)
 
     def _on_run(self) -> None:
         self.controller.proposing.run()
