@@ -89,6 +89,16 @@ def test_other_labels_keep_their_pixels(controller):
 
 
 @pytest.mark.usefixtures("movie")
+def test_many_previewed_objects_are_not_followed(controller):
+    controller.embed()
+    discs = [BoxPrompt((16, 26, 45, 55)), BoxPrompt((71, 56, 100, 85))]
+    controller.here.session.set_prompts(discs, "many")
+    controller.through.follow("both")
+    assert "only one object" in controller.heard[-1]
+    assert controller.target.layer is None
+
+
+@pytest.mark.usefixtures("movie")
 def test_without_an_object_or_a_stack_there_is_a_message(controller, viewer):
     controller.through.follow("both")
     assert "there is no object to follow" in controller.heard[-1]

@@ -81,12 +81,9 @@ class Through:
                 raise ImageError(
                     "there is no object to follow", remedy="Prompt or label one first."
                 )
-            if here.session.masks:
-                controller.prompting.accept()
-                label = max(here.session.records, default=0)
-            else:
-                label = controller.target.selected_label
-            self._follow(here, label, direction)
+            label = self._label(here)
+            if label is not None:
+                self._follow(here, label, direction)
         except MobileSAMError as error:
             controller.failed.emit(str(error))
 
@@ -94,6 +91,21 @@ class Through:
         """Stop; what was found until then is dropped."""
         for kind in ("stack", "follow"):
             self._controller.long_jobs.cancel(kind)
+
+    def _label(self, here: Here) -> int | None:
+        """Label to follow; None if the user was asked and did not accept the preview."""
+        masks, before = here.session.masks, len(here.session.log)
+        if not masks:
+            return self._controller.target.selected_label
+        if len(masks) > 1:
+            raise PromptError(
+                "only one object can be followed at a time",
+                got=f"a preview of {len(masks)}",
+                remedy="Accept them, then select a label.",
+            )
+        self._controller.prompting.accept()
+        log = here.session.log
+        return log[-1].labels[0] if len(log) > before else None
 
     def _follow(self, here: Here, label: int, direction: Direction) -> None:
         from napari_mobilesam.bulk.follow import ways_from
