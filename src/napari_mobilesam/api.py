@@ -152,8 +152,7 @@ class MobileSAM:
 
     @cached_property
     def _detector(self) -> Detector:
-        scale = self.card.detector_file.box_scale
-        return Detector(load_detector(self.card), choose_device(self._device), scale)
+        return Detector(load_detector(self.card), choose_device(self._device))
 
     @property
     def rounded(self) -> bool:

@@ -15,8 +15,8 @@ from napari_mobilesam.core.suppression import nms
 STRIDE = 32
 """The detector's input sides are multiples of this."""
 
-MAX_OWN_SIZE = 1024
-"""Longest side, in pixels, of images that the detector sees at their own size."""
+OWN_ZOOM, MAX_OWN_SIZE = 1.5, 1536
+"""Where no size is set, the detector sees images so many times as large, up to a longest side."""
 
 PADDING_GREY = 114
 """Grey level that ultralytics pads its training images with."""
@@ -60,16 +60,11 @@ class Detector:
         As :func:`~napari_mobilesam.zoo.checkpoints.load_detector` returns it.
     device : torch.device
         Where to run it.
-    box_scale : float
-        How much wider its boxes are than the objects; they are narrowed by as much.
     """
 
-    def __init__(
-        self, network: torch.nn.Module, device: torch.device, box_scale: float = 1.0
-    ) -> None:
+    def __init__(self, network: torch.nn.Module, device: torch.device) -> None:
         self._network = network.to(device).eval()
         self._device = device
-        self._box_scale = box_scale
 
     @torch.inference_mode()
     def propose(self, rgb: NDArray[np.uint8], settings: DetectorSettings) -> Proposals:
@@ -80,13 +75,14 @@ class Detector:
         Proposals
             At most ``settings.max_objects`` boxes, after non-maximum suppression.
         """
-        longest_side = settings.image_size or min(max(rgb.shape[:2]), MAX_OWN_SIZE)
+        longest_side = settings.image_size or min(
+            round(OWN_ZOOM * max(rgb.shape[:2])), MAX_OWN_SIZE
+        )
         frame = InputFrame(rgb.shape[:2], longest_side)
         output = self._network(_letterbox(rgb, frame).to(self._device))
         centre, size, confidence = output[0][0].float().split([2, 2, 1])
         likely = confidence[0] > settings.confidence
-        reach = size / (2 * self._box_scale)
-        corners = torch.cat([centre - reach, centre + reach]).T[likely].cpu().numpy()
+        corners = torch.cat([centre - size / 2, centre + size / 2]).T[likely].cpu().numpy()
         scores = confidence[0, likely].cpu().numpy()
         kept = nms(corners, scores, settings.nms_iou, settings.max_objects)
         return _inside(frame.boxes_from_input(corners[kept]), scores[kept], frame.plane_shape)

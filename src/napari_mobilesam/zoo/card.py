@@ -70,8 +70,6 @@ class WeightFile:
         Its hash, in hexadecimal digits. Without any, the first download is pinned.
     size : int, optional
         Bytes, to announce a download.
-    box_scale : float
-        Of a detector: how much wider its boxes are than the objects, where that was measured.
     """
 
     role: Role
@@ -80,7 +78,6 @@ class WeightFile:
     sha256: str | None = None
     xxh128: str | None = None
     size: int | None = None
-    box_scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,12 +27,11 @@ MICRO_DETECTOR = WeightFile(
     "detector",
     "detector.safetensors",
     Local(BUNDLED_WEIGHTS / "detector.safetensors"),
-    sha256="1fbbb6c6c1821161bc80d65cb8cb88ffcbe4cdba72b22486b1153ccb2fd01b64",
-    size=6_076_054,
-    box_scale=1.13,
+    sha256="71e2e89e498cfd84c70377a9f399a7f879c94fa88ab59ca5161ff12baaf5dfc2",
+    size=6_076_094,
 )
 MICRO_EVERYTHING = EverythingSettings(
-    confidence=0.35, nms_iou=0.7, image_size=None, min_score=0.5, min_area=10, max_overlap=0.5
+    confidence=0.4, nms_iou=0.7, image_size=None, min_score=0.5, min_area=10, max_overlap=0.5
 )
 """What suits the bundled detector, and so every model that has none of its own."""
 
