@@ -139,3 +139,12 @@ def test_counted_percentiles_are_those_of_numpy(dtype, size):
     if expected[0] < expected[1]:
         plane = values.reshape(1, -1)
         assert np.allclose(planes.intensity_limits(plane, "percentile"), expected)
+
+
+def test_limits_beyond_single_precision():
+    ramp = np.array([[0.0, 1.7e38, 3.4e38]], np.float32)
+    assert to_rgb8(ramp, (0.0, 3.4e38))[0, :, 0] == pytest.approx([0, 128, 255], abs=1)
+    ramp = np.array([[-1.7e308, 0.0, 1.7e308]])
+    assert to_rgb8(ramp, (-1.7e308, 1.7e308))[0, :, 0] == pytest.approx([0, 128, 255], abs=1)
+    assert to_rgb8(ramp)[0, :, 0] == pytest.approx([0, 128, 255], abs=1)
+    assert to_rgb8(ramp, (0.0, 1e-3))[0, :, 0] == pytest.approx([0, 0, 255])

@@ -74,3 +74,11 @@ def test_what_is_refined_keeps_its_prompts():
     assert after.mask_input.shape == (4, 4)
     assert after.points_yx is before.points_yx
     assert after.box_yxyx is before.box_yxyx
+
+
+def test_no_boxes_are_none_but_an_empty_row_is_wrong():
+    for none in ([], np.zeros((0, 4))):
+        assert check_boxes(none, (9, 9)).shape == (0, 4)
+    for wrong in ([[]], np.zeros((3, 0)), np.zeros((0, 3))):
+        with pytest.raises(PromptError, match="wrong shape"):
+            check_boxes(wrong, (9, 9))

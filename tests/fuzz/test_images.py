@@ -36,7 +36,7 @@ def images(draw, shapes=SHAPES):
 def content(rng, fill, shape, dtype):
     """Values of a kind, within what the type can hold."""
     low, high = span(dtype)
-    values = rng.random(shape) * rng.choice([1.0, 255.0, float(min(high, 1e30))])
+    values = rng.random(shape) * rng.choice([1.0, 255.0, min(float(high), 1e30)])
     if fill == "constant":
         return np.full(shape, rng.choice([0.0, 1.0, values.flat[0] if values.size else 7.0]))
     if fill == "ramp":

@@ -66,6 +66,7 @@ def test_a_thousand_edits_leave_nothing_behind(discs, qtbot):
     release(controller)
     controller.failed.connect(pytest.fail)
     controller.prompting.create_layers()
+    controller.proposing.settings = controller.proposing.settings.changed(image_size=256)
     measured = []
     for number in range(EDITS):
         edit(controller, dice)

@@ -14,6 +14,9 @@ PERCENTILES = (0.1, 99.9)
 
 _MAX_SAMPLES = 4_000_000
 
+_HUGE = 1e38
+"""Limits beyond this do not fit single precision, or their difference does not."""
+
 
 def to_rgb8(
     image: ArrayLike, limits: Limits = "percentile", channels: Sequence[int] | None = None
@@ -181,7 +184,8 @@ def _percentile_limits(plane: NDArray[np.generic]) -> tuple[float, float]:
 def _percentiles(values: NDArray[np.generic]) -> tuple[float, float]:
     """Percentiles of values (N,); few different ones are counted, which is faster than sorting."""
     if values.dtype.kind != "u" or values.dtype.itemsize > 2:
-        low, high = np.percentile(values.astype(np.float64), PERCENTILES)
+        quarters = values.astype(np.float64) / 4  # the difference of any two is finite
+        low, high = np.percentile(quarters, PERCENTILES) * 4
         return float(low), float(high)
     ranks = np.array(PERCENTILES) / 100 * (values.size - 1)
     counted = np.cumsum(np.bincount(values))
@@ -195,9 +199,15 @@ def _stretch(plane: NDArray[np.generic], limits: Limits) -> NDArray[np.uint8]:
     if plane.dtype == np.uint8 and (low, high) == (0, 255):
         return plane.astype(np.uint8)
     # 32 and 64 bits need doubles: a small contrast may sit on a large offset.
-    grey = plane.astype(np.result_type(plane.dtype, np.float32))
-    grey -= low
-    grey /= high - low
+    is_huge = max(abs(low), abs(high)) > _HUGE
+    grey = plane.astype(np.result_type(plane.dtype, np.float64 if is_huge else np.float32))
+    if is_huge:
+        grey, low, high = grey / 2, low / 2, high / 2
+    with np.errstate(
+        over="ignore", invalid="ignore"
+    ):  # what lies far outside of the limits is clipped
+        grey -= low
+        grey /= high - low
     grey[np.isnan(grey)] = 0.0
     return np.rint(grey.clip(0.0, 1.0) * 255.0).astype(np.uint8)
 

@@ -104,7 +104,7 @@ def check_boxes(boxes: ArrayLike, plane_shape: tuple[int, int]) -> NDArray[np.fl
         no area.
     """
     array = _as_floats(boxes, "the boxes")
-    if array.size == 0:
+    if array.shape in ((0,), (0, 4)):
         return np.zeros((0, 4))
     if array.ndim != 2 or array.shape[1] != 4:
         raise PromptError(
