@@ -119,7 +119,9 @@ def outcome(pixels, model, states, told, kind):
     found = len(restored[1])
     session.note_saved()
     session.close()
-    assert not list(journal_files.journals_dir().iterdir())  # as all of it was saved
+    assert not mobilesam.open_session(None, pixels, model, restore=True).log
+    for left in journal_files.journals_dir().iterdir():
+        left.unlink()  # what was cut off before its first accept
     expected = [len(log) for _, log in allowed]
     kill = {"kind": kind, "told": told, "found": found, "expected": expected}
     sys.stdout.write(json.dumps(kill | {"exact": restored in allowed}) + "\n")
