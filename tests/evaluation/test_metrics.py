@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 
 from napari_mobilesam.core.masks import CroppedMask
+from napari_mobilesam.core.overlaps import crop_iou, crops_iou
 from napari_mobilesam.evaluation.metrics import (
     Counts,
-    crop_iou,
-    crops_iou,
     label_iou,
     mask_iou,
     match,
