@@ -11,7 +11,9 @@ from napari_mobilesam.cli.options import (
     whole_numbers,
 )
 from napari_mobilesam.cli.segment import SETTINGS
-from napari_mobilesam.core.settings import EverythingSettings
+from napari_mobilesam.core.settings import EverythingSettings, LinkSettings
+
+FIELDS = EverythingSettings.model_fields | LinkSettings.model_fields
 
 
 @settings_options(SETTINGS)
@@ -24,8 +26,8 @@ parameters = inspect.signature(command).parameters
 
 
 def test_every_setting_is_an_option_with_the_fields_own_words():
-    assert set(parameters) == {"name", *EverythingSettings.model_fields}
-    for name, field in EverythingSettings.model_fields.items():
+    assert set(parameters) == {"name", *FIELDS}
+    for name, field in FIELDS.items():
         option = get_args(parameters[name].annotation)[1]
         assert option.default == f"--{name.replace('_', '-')}"
         assert option.help == field.description
@@ -43,7 +45,7 @@ def test_ranges_are_the_fields_own():
 
 def test_the_command_receives_what_was_given():
     recorded.clear()
-    settings = dict.fromkeys(EverythingSettings.model_fields)
+    settings = dict.fromkeys(FIELDS)
     command(name="a", **settings | {"min_area": 5, "min_score": 0.0})
     assert recorded == [("a", {"min_score": 0.0, "min_area": 5})]
 

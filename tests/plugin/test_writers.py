@@ -30,7 +30,7 @@ def meta():
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_is_written_and_masks_come_back(tmp_path, labels, meta, name):
     path = str(tmp_path / f"labels{FORMATS[name].extensions[0]}")
-    assert getattr(writers, f"write_{name}")(path, labels, meta) == [path]
+    assert getattr(writers, f"write_{name.replace('-', '_')}")(path, labels, meta) == [path]
     if name == "csv":
         assert pd.read_csv(path)["score"].tolist() == [0.5, 0.75]
     else:

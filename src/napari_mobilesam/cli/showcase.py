@@ -30,6 +30,9 @@ PROMPTS = {
 }
 """Three glands, each by another kind of prompt."""
 
+FOR_NUCLEI: dict[str, object] = {"confidence": 0.2, "image_size": 1024, "max_area": 1000}
+"""Parameters of everything mode that suit the picture: many faint objects, none of them large."""
+
 
 def show(folder: Path, model: str, device: str) -> None:
     """Segment glands from prompts and all nuclei; write the results and report on each step."""
@@ -40,7 +43,8 @@ def show(folder: Path, model: str, device: str) -> None:
     nuclei = _nuclear_stain(tissue)
     glands = _find_glands(sam, tissue, steps)
     with steps.step("everything, in the nuclear stain") as step:
-        objects = sam.everything(nuclei, progress=step.report)
+        settings = sam.default_settings().changed(**FOR_NUCLEI)
+        objects = sam.everything(nuclei, settings=settings, progress=step.report)
         step.found = f"{len(objects)} nuclei"
     with steps.step("write the results"):
         Image.fromarray(tissue).save(folder / "tissue.png")
@@ -50,7 +54,8 @@ def show(folder: Path, model: str, device: str) -> None:
         _overlay(tissue, glands, objects).save(folder / "overlay.png")
     out.print(steps.table)
     out.print(f"\nLook at [bold]{escape(str(folder / 'overlay.png'))}[/]. The same again:")
-    command = f"napari-mobilesam segment {folder / 'nuclei.png'} -o {folder / 'again'}"
+    options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in FOR_NUCLEI.items())
+    command = f"napari-mobilesam segment {folder / 'nuclei.png'} {options} -o {folder / 'again'}"
     out.print(escape(command), soft_wrap=True)
 
 
