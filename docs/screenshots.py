@@ -6,6 +6,8 @@ opens a viewer; on a machine without a display, run it under xvfb-run with
 LIBGL_ALWAYS_SOFTWARE=1.
 """
 
+import os
+import tempfile
 from pathlib import Path
 
 import napari
@@ -36,6 +38,7 @@ def shoot(viewer, name):
 def main():
     """Annotate an object by points, then find everything."""
     IMAGES.mkdir(exist_ok=True)
+    os.environ["MOBILESAM_CACHE_DIR"] = tempfile.mkdtemp()  # no work to restore, nothing kept
     viewer = napari.Viewer()
     viewer.window.resize(*WINDOW)
     viewer.add_image(data.immunohistochemistry(), name="tissue", rgb=True)

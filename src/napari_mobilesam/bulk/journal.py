@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import xxhash
+from pydantic import TypeAdapter
 
 from napari_mobilesam.core.errors import FileFormatError
 from napari_mobilesam.io.ome_zarr import signature
@@ -40,6 +41,9 @@ class Entry:
     outputs: dict[str, int]
     objects: int
     seconds: float = 0.0
+
+
+_ENTRY = TypeAdapter(Entry)
 
 
 class Journal:
@@ -123,8 +127,7 @@ def _read(path: Path) -> dict[str, Entry]:
         try:
             fields = json.loads(line)
             image = str(fields.pop("image"))
-            sizes = {str(name): int(size) for name, size in fields.pop("outputs").items()}
-            entries[image] = Entry(outputs=sizes, **fields)
+            entries[image] = _ENTRY.validate_python(fields)
         except (ValueError, TypeError, KeyError, AttributeError):
             continue  # cut off in the middle, or not ours
     return entries

@@ -9,6 +9,9 @@ from napari_mobilesam.core.errors import PromptError
 
 MIN_BOX_SIDE = 1e-3
 
+MASK_INPUT_LIMIT = 1e3
+"""Logits of a mask input are clipped to this; the networks' own stay far below it."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prompts:
@@ -190,7 +193,7 @@ def _check_mask(mask_input: ArrayLike) -> NDArray[np.float32]:
             got=f"shape {array.shape}",
             remedy="Pass one of its low_res_logits, for example low_res_logits[0].",
         )
-    return array.astype(np.float32)
+    return np.clip(array, -MASK_INPUT_LIMIT, MASK_INPUT_LIMIT).astype(np.float32)
 
 
 def _as_floats(values: ArrayLike, name: str) -> NDArray[np.float64]:
