@@ -27,7 +27,7 @@ MICRO_DETECTOR = WeightFile(
     "detector",
     "detector.safetensors",
     Local(BUNDLED_WEIGHTS / "detector.safetensors"),
-    sha256="71e2e89e498cfd84c70377a9f399a7f879c94fa88ab59ca5161ff12baaf5dfc2",
+    sha256="f4c91463e1e6cb83b09ad628b87737edf98738afc3458a343ec4e561468bf224",
     size=6_076_094,
 )
 MICRO_EVERYTHING = EverythingSettings(

@@ -57,7 +57,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
-    is_archive = zipfile.is_zipfile(path)
+    is_archive = _is_archive(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_archive)
     except pickle.UnpicklingError as error:
@@ -67,6 +67,13 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # damaged bytes lead to exceptions of any kind
         raise _damaged(path, "a state dictionary saved by torch", error) from error
     return _state(path, content)
+
+
+def _is_archive(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # one of several disks
+        return False
 
 
 def _state(path: Path, content: object) -> dict[str, Tensor]:
