@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_mobilesam.core.errors import ImageError, PromptError, SettingsError
-from napari_mobilesam.core.geometry import InputSize, side_for
+from napari_mobilesam.core.geometry import InputFrame, InputSize, Window, side_for
 from napari_mobilesam.core.instances import Candidates, Instances, resolve
-from napari_mobilesam.core.masks import MaskBatch, Window
+from napari_mobilesam.core.masks import MaskBatch
 from napari_mobilesam.core.overlaps import visible_parts
 from napari_mobilesam.core.planes import select_channels, to_rgb8
 from napari_mobilesam.core.prompts import Prompts, check_boxes
@@ -23,7 +23,12 @@ from napari_mobilesam.inference.decode import (
     decode_objects,
 )
 from napari_mobilesam.inference.detect import Detector, Proposals
-from napari_mobilesam.inference.encode import ImageEmbedding, embed_plane
+from napari_mobilesam.inference.encode import (
+    ImageEmbedding,
+    embed_plane,
+    embed_seen,
+    frame_for,
+)
 from napari_mobilesam.inference.engine import Engine, choose_device, choose_precision
 from napari_mobilesam.inference.engines import EngineName, choose_engine
 from napari_mobilesam.inference.everything import Progress, decode_grid, decode_proposals
@@ -165,6 +170,7 @@ class MobileSAM:
         *,
         limits: Limits = "percentile",
         channels: Sequence[int] | None = None,
+        window: Window | None = None,
     ) -> ImageEmbedding:
         """Embed a plane; everything else is asked of what this returns.
 
@@ -176,14 +182,20 @@ class MobileSAM:
             Intensities shown as black and white; "dtype" leaves 8-bit images unchanged.
         channels : sequence of int, optional
             One to three of the image's channels; needed where it has two or five.
+        window : (y0, x0, y1, x1), optional
+            The part of a large plane that prompts will lie in, as
+            :func:`~napari_mobilesam.core.field.window_around` chooses it; everything mode wants
+            the whole plane. Prompts and masks keep the plane's coordinates.
 
         Raises
         ------
         ImageError
             If the array is no plane, is empty, or holds no real numbers.
         SettingsError
-            If limits or channels do not fit.
+            If limits, channels or window do not fit.
         """
+        if window is not None:
+            _check_window(window, np.shape(image))
         return embed_plane(
             self._engine,
             image,
@@ -191,8 +203,18 @@ class MobileSAM:
             input_size=self.input_size,
             limits=limits,
             channels=channels,
+            window=window,
             cached=self._cached,
         )
+
+    def frame(self, plane_shape: tuple[int, int], window: Window | None = None) -> InputFrame:
+        """Say how this model would look at a plane, or at a window of it."""
+        return frame_for(self._engine, self.input_size, plane_shape, window)
+
+    def embed_seen(self, rgb: NDArray[np.uint8], frame: InputFrame) -> ImageEmbedding:
+        """Embed what a frame shows of a plane, (H, W, 3) of the frame's window."""
+        name, cached = self.card.name, self._cached
+        return embed_seen(self._engine, rgb, frame, model=name, cached=cached)
 
     def predict(
         self,
@@ -368,6 +390,7 @@ class MobileSAM:
             If the plane is not the one that was embedded.
         """
         self._check_embedding(embedding)
+        self._check_whole(embedding)
         if embedding.plane_shape != rgb.shape[:2]:
             raise ImageError(
                 "the embedding is not of this image",
@@ -398,6 +421,7 @@ class MobileSAM:
     ) -> Candidates:
         """Decode proposals, which may be drawn or edited by hand, as everything mode does."""
         self._check_embedding(embedding)
+        self._check_whole(embedding)
         boxes = check_boxes(proposals.boxes_yxyx, embedding.plane_shape)
         checked = Proposals(boxes, proposals.confidence)
         return decode_proposals(self._engine, embedding, checked, progress)
@@ -411,7 +435,7 @@ class MobileSAM:
         return self._detector.propose(rgb, settings)
 
     def _check_embedding(self, embedding: ImageEmbedding) -> None:
-        side = side_for(self.input_size, embedding.plane_shape)
+        side = side_for(self.input_size, embedding.frame.seen_shape)
         if embedding.model != self.card.name or embedding.frame.input_size != side:
             raise PromptError(
                 "the embedding was made by another model",
@@ -419,3 +443,24 @@ class MobileSAM:
                 got=f"{embedding.model} at input size {embedding.frame.input_size}",
                 remedy="Embed the image with this model.",
             )
+
+    def _check_whole(self, embedding: ImageEmbedding) -> None:
+        if embedding.frame.window is not None:
+            raise ImageError(
+                "only a part of this plane was embedded",
+                expected="an embedding of the whole plane",
+                got=f"one of the window {embedding.frame.window}",
+                remedy="Embed it without window=.",
+            )
+
+
+def _check_window(window: Window, image_shape: tuple[int, ...]) -> None:
+    y0, x0, y1, x1 = window
+    if len(image_shape) >= 2 and not (
+        0 <= y0 < y1 <= image_shape[0] and 0 <= x0 < x1 <= image_shape[1]
+    ):
+        raise SettingsError(
+            "this window is no part of the plane",
+            expected=f"(y0, x0, y1, x1) of whole pixels within {image_shape[:2]}",
+            got=repr(window),
+        )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from napari_mobilesam.api import MobileSAM, load_model
+from napari_mobilesam.core.field import FieldOfView
 from napari_mobilesam.core.settings import Limits
 from napari_mobilesam.session.journal import Journals
 from napari_mobilesam.session.planes import ArrayLabels, ArraySource, open_pixels
@@ -28,6 +29,7 @@ def open_session(
     *,
     limits: Limits = "percentile",
     channels: Sequence[int] | None = None,
+    field: FieldOfView = "auto",
     restore: bool = False,
     journal: bool = True,
 ) -> Session:
@@ -47,6 +49,10 @@ def open_session(
         Intensities that become black and white.
     channels : sequence of int, optional
         One to three channels of the last axis of an array; without a viewer only.
+    field : int, "auto" or "plane"
+        Side, in pixels, of the part of the plane that the encoder sees around prompts, smaller
+        for small objects; "plane" for all of it. "auto" sees planes beyond 2048 pixels in windows
+        of 1024, and others whole.
     restore : bool
         Go on from what was accepted on this image and lost: in a process that crashed or was
         killed, or ended without saving. The newest such work is taken; if there is none, the
@@ -67,6 +73,8 @@ def open_session(
         If the viewer has no layer of this name.
     ImageError
         If the layer shows no plane.
+    SettingsError
+        If there is no such field.
     """
     loaded = load_model(model) if isinstance(model, str) else model
     journals = Journals() if journal else None
@@ -78,6 +86,7 @@ def open_session(
         shape = source.label_shape
     else:
         session, shape = _open_in_viewer(viewer, image, loaded, limits, journals)
+    session.use_field(field)
     if restore:
         for unfinished in find_unfinished(session.source, shape)[:1]:
             give_back(session, unfinished)

@@ -43,7 +43,7 @@ def content(rng, fill, shape, dtype):
         return np.linspace(0, 255 if high > 255 else 1, values.size).reshape(shape)
     if fill == "extremes":
         return rng.choice(np.array([low, high, 0], dtype), size=shape)
-    if dtype.kind == "f" and fill == "not finite":
+    if dtype.kind == "f" and fill == "not finite" and values.size:
         values = np.minimum(values, high / 2)
         return np.where(values < np.median(values), rng.choice([np.nan, np.inf, -np.inf]), values)
     if dtype.kind == "f" and fill == "all NaN":

@@ -6,10 +6,10 @@ from napari_mobilesam.core.drawn import BoxPrompt, MaskPrompt, PointPrompt
 from napari_mobilesam.core.errors import ImageError, LabelsFullError, PromptError
 from napari_mobilesam.core.settings import FilterSettings
 from napari_mobilesam.scripting import open_session, replay_session
+from napari_mobilesam.session.embeddings import KEPT
 from napari_mobilesam.session.planes import ArrayLabels, ArraySource
 from napari_mobilesam.session.requests import Embedded, Ticket
 from napari_mobilesam.session.session import Session
-from napari_mobilesam.session.state import EMBEDDINGS_KEPT
 
 CENTRES = [(30 + 60 * y, 30 + 60 * x) for y in range(2) for x in range(3)]
 SETTINGS = FilterSettings(min_area=10, max_overlap=0.5)
@@ -34,7 +34,7 @@ def embedding(micro, image):
 def session(micro, image, embedding):
     """A session on an image that is embedded already."""
     session = Session(micro, ArraySource(image), ArrayLabels(image.shape))
-    session._embeddings[()] = embedding
+    session._embeddings.keep((), embedding, ())
     return session
 
 
@@ -165,10 +165,10 @@ def test_the_same_prompts_again_are_the_same_mask(session):
 
 
 def test_embedding_neighbours_does_not_push_out_the_current_plane(session, embedding):
-    for index in range(2 * EMBEDDINGS_KEPT):
+    for index in range(2 * KEPT):
         session.apply(Embedded(Ticket((index,), "embed", 0), embedding))
     assert session.is_embedded()
-    assert len(session._embeddings) == EMBEDDINGS_KEPT
+    assert sum(session.is_embedded((index,)) for index in range(2 * KEPT)) == KEPT - 1
 
 
 def test_an_accept_that_would_change_nothing_is_no_step(session):
@@ -210,7 +210,7 @@ def test_a_full_label_image_is_left_alone(micro, image, embedding):
     labels = ArrayLabels(image.shape, np.uint8)
     labels.array[0, 0] = 255
     session = Session(micro, ArraySource(image), labels)
-    session._embeddings[()] = embedding
+    session._embeddings.keep((), embedding, ())
     session.add_box((13, 13, 47, 47))
     with pytest.raises(LabelsFullError):
         session.accept()

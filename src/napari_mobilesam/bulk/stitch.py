@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from napari_mobilesam.core.geometry import Window
 from napari_mobilesam.core.instances import Candidates
-from napari_mobilesam.core.masks import CroppedMask, Window
+from napari_mobilesam.core.masks import CroppedMask
 from napari_mobilesam.core.overlaps import shared_pixels, touching_boxes
 from napari_mobilesam.core.tiling import Tile
 

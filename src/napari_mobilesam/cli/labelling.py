@@ -1,8 +1,9 @@
 """Label one image: read it, find its objects, write them. Imported only when there is work."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from itertools import chain, groupby
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ from napari_mobilesam.bulk.journal import Journal
 from napari_mobilesam.bulk.plane import LargeInstances, Plane
 from napari_mobilesam.cli.prompts import ObjectPrompts, PromptSet, split_objects
 from napari_mobilesam.core.errors import FileFormatError, PromptError
+from napari_mobilesam.core.field import window_around
+from napari_mobilesam.core.geometry import Window
 from napari_mobilesam.core.instances import Candidates, Instances, resolve
 from napari_mobilesam.core.masks import MaskBatch
 from napari_mobilesam.core.planes import select_channels
@@ -132,9 +135,23 @@ def _segment(
         )
     objects = split_objects(_prompts_of(task, path), one_object=task.one_object)
     pixels = np.asarray(pixels)
-    embedding = sam.embed(pixels, limits=task.limits, channels=task.channels)
+    batches = [
+        decode(sam, sam.embed(pixels, limits=task.limits, channels=task.channels, window=w), some)
+        for w, some in _by_window(objects, pixels.shape)
+    ]
     intensity = select_channels(pixels, task.channels)
-    return as_instances(decode(sam, embedding, objects), objects, intensity, task.settings)
+    return as_instances(list(chain(*batches)), objects, intensity, task.settings)
+
+
+def _by_window(
+    objects: list[ObjectPrompts], shape: tuple[int, ...]
+) -> Iterator[tuple[Window | None, list[ObjectPrompts]]]:
+    """Objects with the part of the plane that they are looked for in, in their order."""
+
+    def window(prompts: ObjectPrompts) -> Window | None:
+        return window_around(prompts.extent, (shape[0], shape[1]))
+
+    return ((where, list(some)) for where, some in groupby(objects, window))
 
 
 def _prompts_of(task: Task, path: Path) -> PromptSet:

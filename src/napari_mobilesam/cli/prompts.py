@@ -44,6 +44,14 @@ class ObjectPrompts:
         """The box, or the empty box at the first point."""
         return np.tile(self.points[0], 2) if self.box is None else np.array(self.box)
 
+    @property
+    def extent(self) -> Box:
+        """Smallest box around all prompts."""
+        corners = () if self.box is None else self.box
+        places = np.concatenate([self.points.reshape(-1, 2), np.reshape(corners, (-1, 2))])
+        (y0, x0), (y1, x1) = places.min(axis=0).tolist(), places.max(axis=0).tolist()
+        return y0, x0, y1, x1
+
 
 def parse_prompts(points: str | None, boxes: str | None) -> PromptSet | None:
     """Read ``y,x[,label];...`` and ``y0,x0,y1,x1;...``; None if neither is given."""

@@ -19,6 +19,9 @@ SCRIBBLE_POINTS = 5
 DRAWN_LOGIT = 6.0
 """Logit of a drawn mask inside, and with a minus outside: a sigmoid of 0.998."""
 
+FARTHEST = 2.0**31
+"""Vertices may lie outside of the plane, but no farther than this, in pixels."""
+
 Mode = Literal["one", "many"]
 """All prompts describe one object, or each an object of its own."""
 
@@ -108,6 +111,31 @@ class Combined:
     skipped: tuple[str, ...]
 
 
+def usable(
+    drawn: Sequence[DrawnPrompt], plane_shape: tuple[int, int]
+) -> tuple[tuple[DrawnPrompt, ...], tuple[str, ...]]:
+    """Leave out what lies outside the plane or has no area; the reasons come second."""
+    kept, skipped = [], []
+    for prompt in drawn:
+        try:
+            _check_vertices(prompt)
+            Prompts.create(plane_shape, points=_points(prompt), box=_box(prompt))
+        except PromptError as error:
+            skipped.append(str(error))
+        else:
+            kept.append(prompt)
+    return tuple(kept), tuple(skipped)
+
+
+def extent(drawn: Sequence[DrawnPrompt]) -> tuple[float, float, float, float]:
+    """Smallest box (y0, x0, y1, x1) around usable prompts, of which there must be one."""
+    points = [np.reshape(_points(prompt), (-1, 2)) for prompt in drawn]
+    corners = [np.reshape(box, (2, 2)) for box in map(_box, drawn) if box is not None]
+    places = np.concatenate([*points, *corners])
+    (y0, x0), (y1, x1) = places.min(axis=0).tolist(), places.max(axis=0).tolist()
+    return y0, x0, y1, x1
+
+
 def combine(drawn: Sequence[DrawnPrompt], frame: InputFrame, mode: Mode) -> Combined:
     """Turn what was drawn into prompts.
 
@@ -127,29 +155,14 @@ def combine(drawn: Sequence[DrawnPrompt], frame: InputFrame, mode: Mode) -> Comb
     Combined
         What lies outside the plane or has no area is left out, with a reason.
     """
-    usable, skipped = _usable(drawn, frame)
-    negative = [prompt for prompt in usable if _is_negative(prompt)]
-    positive = [prompt for prompt in usable if not _is_negative(prompt)]
+    used, skipped = usable(drawn, frame.plane_shape)
+    negative = [prompt for prompt in used if _is_negative(prompt)]
+    positive = [prompt for prompt in used if not _is_negative(prompt)]
     if not positive:
-        return Combined((), usable, skipped)
+        return Combined((), used, skipped)
     objects = [positive] if mode == "one" else [[prompt] for prompt in positive]
     prompts = tuple(_join(parts, negative, frame) for parts in objects)
-    return Combined(prompts, usable, skipped)
-
-
-def _usable(
-    drawn: Sequence[DrawnPrompt], frame: InputFrame
-) -> tuple[tuple[DrawnPrompt, ...], tuple[str, ...]]:
-    usable, skipped = [], []
-    for prompt in drawn:
-        try:
-            _check_vertices(prompt)
-            _join([prompt], [], frame)
-        except PromptError as error:
-            skipped.append(str(error))
-        else:
-            usable.append(prompt)
-    return tuple(usable), tuple(skipped)
+    return Combined(prompts, used, skipped)
 
 
 def _check_vertices(prompt: DrawnPrompt) -> None:
@@ -157,8 +170,8 @@ def _check_vertices(prompt: DrawnPrompt) -> None:
         shape = np.shape(prompt.vertices)
         if len(shape) != 2 or shape[1] != 2 or not shape[0]:
             raise PromptError("this shape has no vertices", expected="(N, 2)", got=f"shape {shape}")
-        if not np.isfinite(prompt.vertices).all():
-            raise PromptError("vertices must be finite numbers", got="NaN or infinite values")
+        if not (np.abs(prompt.vertices) <= FARTHEST).all():
+            raise PromptError("vertices must be numbers that lie near the plane")
 
 
 def _is_negative(prompt: DrawnPrompt) -> bool:
@@ -231,8 +244,10 @@ def _sampled(mask: CroppedMask, frame: InputFrame) -> NDArray[np.bool_]:
     centres = (np.arange(frame.logits_size) + 0.5) * frame.logits_stride - 0.5
     inside = np.zeros((frame.logits_size, frame.logits_size), dtype=bool)
     rows, cols = (
-        np.rint(centres / scale).astype(np.intp) - first
-        for scale, first in zip(frame.scale_yx, (mask.y0, mask.x0), strict=True)
+        np.rint(centres / scale).astype(np.intp) + seen - first
+        for scale, seen, first in zip(
+            frame.scale_yx, frame.seen[:2], (mask.y0, mask.x0), strict=True
+        )
     )
     height, width = mask.pixels.shape
     hit_rows = np.flatnonzero((rows >= 0) & (rows < height))

@@ -7,6 +7,9 @@ from math import ceil
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+Window = tuple[int, int, int, int]
+"""Half-open rectangle of whole pixels, (y0, x0, y1, x1)."""
+
 InputSize = int | tuple[int, int]
 """Side of the encoder's square input in pixels, or the least and the greatest for any plane."""
 
@@ -37,8 +40,8 @@ def side_for(size: InputSize, plane_shape: tuple[int, int]) -> int:
 class InputFrame:
     """The map between the pixels of a plane and the encoder's square input.
 
-    The plane is resized so that its longest side fills the input, and padded with zeros on the
-    right and at the bottom (SAM, arXiv 2304.02643, appendix A, "Image encoder").
+    The plane, or a window of it, is resized so that its longest side fills the input, and padded
+    with zeros on the right and at the bottom (SAM, arXiv 2304.02643, appendix A, "Image encoder").
 
     Parameters
     ----------
@@ -49,17 +52,31 @@ class InputFrame:
     logits_stride : int
         Input pixels per pixel of the decoder's low-resolution logits: 4, but 1 for LiteMedSAM,
         whose encoder keeps four times the resolution.
+    window : (y0, x0, y1, x1), optional
+        The part of the plane that the encoder sees; all of it if not given.
     """
 
     plane_shape: tuple[int, int]
     input_size: int
     logits_stride: int = 4
+    window: Window | None = None
+
+    @property
+    def seen(self) -> Window:
+        """The part of the plane that the encoder sees."""
+        return self.window or (0, 0, *self.plane_shape)
+
+    @property
+    def seen_shape(self) -> tuple[int, int]:
+        """Height and width of what the encoder sees, in pixels."""
+        y0, x0, y1, x1 = self.seen
+        return y1 - y0, x1 - x0
 
     @property
     def resized_shape(self) -> tuple[int, int]:
-        """Height and width of the plane inside the input, in input pixels."""
-        scale = self.input_size / max(self.plane_shape)
-        height, width = (max(1, int(side * scale + 0.5)) for side in self.plane_shape)
+        """Height and width of what is seen inside the input, in input pixels."""
+        scale = self.input_size / max(self.seen_shape)
+        height, width = (max(1, int(side * scale + 0.5)) for side in self.seen_shape)
         return height, width
 
     @property
@@ -70,12 +87,12 @@ class InputFrame:
     @property
     def scale_yx(self) -> tuple[float, float]:
         """Input pixels per plane pixel, along rows and columns."""
-        (height, width), (rows, cols) = self.plane_shape, self.resized_shape
+        (height, width), (rows, cols) = self.seen_shape, self.resized_shape
         return rows / height, cols / width
 
     def points_to_input(self, points_yx: ArrayLike) -> NDArray[np.float64]:
         """Map points (..., 2) given as (row, column) to (x, y) in the input."""
-        points = np.asarray(points_yx, dtype=np.float64)
+        points = np.asarray(points_yx, dtype=np.float64) - self.seen[:2]
         return (points * self.scale_yx)[..., ::-1]
 
     def boxes_to_input(self, boxes_yxyx: ArrayLike) -> NDArray[np.float64]:
@@ -88,21 +105,21 @@ class InputFrame:
         """Map boxes (..., 4) given as (x0, y0, x1, y1) in the input to (y0, x0, y1, x1)."""
         boxes = np.asarray(boxes_xyxy, dtype=np.float64)
         corners = boxes.reshape(*boxes.shape[:-1], 2, 2)[..., ::-1]
-        return (corners / self.scale_yx).reshape(boxes.shape)
+        return (corners / self.scale_yx + self.seen[:2]).reshape(boxes.shape)
 
     @property
     def rows(self) -> "AxisWeights":
-        """Interpolation weights from the rows of the logits to the rows of the plane."""
+        """Interpolation weights from the rows of the logits to the rows that are seen."""
         return self._axis(0)
 
     @property
     def columns(self) -> "AxisWeights":
-        """Interpolation weights from the columns of the logits to those of the plane."""
+        """Interpolation weights from the columns of the logits to those that are seen."""
         return self._axis(1)
 
     def _axis(self, axis: int) -> "AxisWeights":
         return _axis_weights(
-            self.plane_shape[axis], self.resized_shape[axis], self.input_size, self.logits_size
+            self.seen_shape[axis], self.resized_shape[axis], self.input_size, self.logits_size
         )
 
 

@@ -191,10 +191,10 @@ def measure(
     properties = ["label", "area", "bbox", "centroid", "solidity", "eccentricity"]
     if intensity is not None:
         properties.append("mean_intensity")
-        intensity = intensity.astype(np.result_type(intensity.dtype, np.float32))
+        intensity = intensity.astype(np.float64)
         if intensity.ndim == 3 and intensity.shape[-1] == 1:
             intensity = intensity[..., 0]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore"):
         warnings.filterwarnings("ignore", "Failed to get convex hull image", UserWarning)
         measured = regionprops_table(labels, intensity, properties=properties)
     table = pd.DataFrame(measured)

@@ -6,16 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mobilesam.core.geometry import InputFrame
+from napari_mobilesam.core.geometry import InputFrame, Window
 
 MASK_THRESHOLD = 0.0
 """Logits above this are mask."""
 
 STABILITY_OFFSET = 1.0
 """Logits the threshold is moved by, both ways, to measure stability (SAM, appendix B)."""
-
-Window = tuple[int, int, int, int]
-"""Half-open rectangle of whole pixels, (y0, x0, y1, x1)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,14 +103,18 @@ class MaskBatch:
         Returns
         -------
         (y1 - y0, x1 - x0) float32 array
+            Minus infinity where the encoder has not seen the plane.
         """
         y0, x0, y1, x1 = window or (0, 0, *self.frame.plane_shape)
-        if y0 >= y1 or x0 >= x1:
-            return np.zeros((max(y1 - y0, 0), max(x1 - x0, 0)), dtype=np.float32)
-        rows, row_weights = self.frame.rows.window(y0, y1)
-        cols, column_weights = self.frame.columns.window(x0, x1)
-        logits: NDArray[np.float32] = self.low_res_logits[index, rows, cols]
-        return (row_weights @ logits @ column_weights.T).astype(np.float32, copy=False)
+        wanted = np.full((max(y1 - y0, 0), max(x1 - x0, 0)), -np.inf, dtype=np.float32)
+        from_y, from_x, to_y, to_x = _intersection((y0, x0, y1, x1), self.frame.seen)
+        if from_y < to_y and from_x < to_x:
+            first_y, first_x = self.frame.seen[:2]
+            rows, row_weights = self.frame.rows.window(from_y - first_y, to_y - first_y)
+            cols, column_weights = self.frame.columns.window(from_x - first_x, to_x - first_x)
+            logits = row_weights @ self.low_res_logits[index, rows, cols] @ column_weights.T
+            wanted[from_y - y0 : to_y - y0, from_x - x0 : to_x - x0] = logits
+        return wanted
 
     def support(self, index: int, threshold: float = MASK_THRESHOLD) -> Window:
         """Smallest window outside which no logit at plane resolution exceeds ``threshold``."""
@@ -123,7 +124,8 @@ class MaskBatch:
             return 0, 0, 0, 0
         y0, y1 = self.frame.rows.pixels_touched_by(int(rows[0]), int(rows[-1]) + 1)
         x0, x1 = self.frame.columns.pixels_touched_by(int(cols[0]), int(cols[-1]) + 1)
-        return y0, x0, y1, x1
+        first_y, first_x = self.frame.seen[:2]
+        return first_y + y0, first_x + x0, first_y + y1, first_x + x1
 
     def crop(self, index: int, within: Window | None = None) -> CroppedMask:
         """One mask, cut to its bounding box and, if given, to the window ``within``."""

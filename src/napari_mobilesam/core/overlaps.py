@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mobilesam.core.masks import CroppedMask, Window
+from napari_mobilesam.core.geometry import Window
+from napari_mobilesam.core.masks import CroppedMask
 from napari_mobilesam.core.settings import FilterSettings
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_mobilesam.core.errors import ImageError, SettingsError
+from napari_mobilesam.core.geometry import Window
 from napari_mobilesam.core.settings import Limits
 
 PERCENTILES = (0.1, 99.9)
@@ -19,7 +20,10 @@ _HUGE = 1e38
 
 
 def to_rgb8(
-    image: ArrayLike, limits: Limits = "percentile", channels: Sequence[int] | None = None
+    image: ArrayLike,
+    limits: Limits = "percentile",
+    channels: Sequence[int] | None = None,
+    window: Window | None = None,
 ) -> NDArray[np.uint8]:
     """Turn a plane of any real type into 8-bit RGB.
 
@@ -36,10 +40,13 @@ def to_rgb8(
     channels : sequence of int, optional
         One to three channels to show, as grey, red and green, or red, green and blue. Needed
         where an image has two or five channels.
+    window : (y0, x0, y1, x1), optional
+        The part of the plane that is wanted; percentiles are those of the whole plane.
 
     Returns
     -------
     (H, W, 3) uint8 array
+        Of the window, if one is given.
 
     Raises
     ------
@@ -50,10 +57,10 @@ def to_rgb8(
     """
     plane = select_channels(image, channels)
     if channels is not None and isinstance(limits, str) and limits == "percentile":
-        grey = [_stretch(plane[..., c], limits) for c in range(plane.shape[-1])]
+        grey = [_stretch(plane[..., c], limits, window) for c in range(plane.shape[-1])]
         scaled = np.stack(grey, axis=-1)
     else:
-        scaled = _stretch(plane, limits)
+        scaled = _stretch(plane, limits, window)
     return _as_three_channels(scaled)
 
 
@@ -194,8 +201,13 @@ def _percentiles(values: NDArray[np.generic]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _stretch(plane: NDArray[np.generic], limits: Limits) -> NDArray[np.uint8]:
+def _stretch(
+    plane: NDArray[np.generic], limits: Limits, window: Window | None
+) -> NDArray[np.uint8]:
     low, high = intensity_limits(plane, limits)
+    if window is not None:
+        y0, x0, y1, x1 = window
+        plane = plane[y0:y1, x0:x1]
     if plane.dtype == np.uint8 and (low, high) == (0, 255):
         return plane.astype(np.uint8)
     # 32 and 64 bits need doubles: a small contrast may sit on a large offset.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from napari_mobilesam.core.errors import SettingsError
-from napari_mobilesam.core.masks import Window
+from napari_mobilesam.core.geometry import Window
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_mobilesam.core.geometry import InputSize
-from napari_mobilesam.core.masks import CroppedMask, Window
+from napari_mobilesam.core.geometry import InputSize, Window
+from napari_mobilesam.core.masks import CroppedMask
 from napari_mobilesam.core.overlaps import crop_iou
 from napari_mobilesam.core.prompts import Prompts
 from napari_mobilesam.core.scene import Scene

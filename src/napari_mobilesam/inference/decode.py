@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mobilesam.core.errors import PromptError
-from napari_mobilesam.core.geometry import InputFrame
-from napari_mobilesam.core.masks import MaskBatch, Window
+from napari_mobilesam.core.geometry import InputFrame, Window
+from napari_mobilesam.core.masks import MaskBatch
 from napari_mobilesam.core.prompts import Prompts
 from napari_mobilesam.inference.encode import ImageEmbedding
 from napari_mobilesam.inference.engine import Engine, PromptArrays
@@ -77,11 +77,13 @@ def decode_batch(
     Raises
     ------
     PromptError
-        If a mask input does not have the size of this embedding's logits.
+        If a mask input does not have the size of this embedding's logits, or a prompt reaches out
+        of the window that was embedded.
     OutOfMemoryError
         If the memory does not suffice for a single object.
     """
     frame = embedding.frame
+    _check_seen(prompts, frame)
     count = 3 if multimask else 1
     logits = np.empty((len(prompts), count, frame.logits_size, frame.logits_size), dtype=np.float32)
     scores = np.empty((len(prompts), count), dtype=np.float32)
@@ -106,6 +108,22 @@ def _alike(prompts: Sequence[Prompts]) -> list[list[int]]:
         kind = (len(prompt.points_yx), prompt.box_yxyx is None, prompt.mask_input is None)
         groups[kind].append(index)
     return list(groups.values())
+
+
+def _check_seen(prompts: Sequence[Prompts], frame: InputFrame) -> None:
+    if frame.window is None:
+        return
+    y0, x0, y1, x1 = frame.window
+    for prompt in prompts:
+        corners = () if prompt.box_yxyx is None else prompt.box_yxyx
+        places = np.concatenate([prompt.points_yx, np.reshape(corners, (-1, 2))])
+        if not ((places >= (y0, x0)) & (places <= (y1, x1))).all():
+            raise PromptError(
+                "a prompt lies outside of what was embedded",
+                expected=f"prompts in the window {frame.window}",
+                got=f"one from {places.min(axis=0).tolist()} to {places.max(axis=0).tolist()}",
+                remedy="Embed a window around the prompt, or the whole plane.",
+            )
 
 
 def _stack(prompts: Sequence[Prompts], frame: InputFrame) -> PromptArrays:

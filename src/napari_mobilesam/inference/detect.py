@@ -7,8 +7,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_mobilesam.core.geometry import InputFrame
-from napari_mobilesam.core.masks import Window
+from napari_mobilesam.core.geometry import InputFrame, Window
 from napari_mobilesam.core.settings import DetectorSettings
 from napari_mobilesam.core.suppression import nms
 

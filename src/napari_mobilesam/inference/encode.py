@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from napari_mobilesam.core.geometry import InputFrame, InputSize, side_for
+from napari_mobilesam.core.geometry import InputFrame, InputSize, Window, side_for
 from napari_mobilesam.core.planes import to_rgb8
 from napari_mobilesam.core.settings import Limits
 from napari_mobilesam.inference.engine import Engine
@@ -49,15 +49,37 @@ def embed_plane(
     input_size: InputSize,
     limits: Limits = "percentile",
     channels: Sequence[int] | None = None,
+    window: Window | None = None,
     cached: "CachedEmbeddings | None" = None,
 ) -> ImageEmbedding:
     """Stretch a plane to 8 bits, resize it to the input and encode it, unless that is cached.
 
     See :func:`napari_mobilesam.core.planes.to_rgb8` for what an image may be.
     """
-    rgb = to_rgb8(image, limits, channels)
-    shape = rgb.shape[:2]
-    frame = InputFrame(shape, side_for(input_size, shape), engine.logits_stride)
+    plane_shape = np.shape(image)[:2]
+    rgb = to_rgb8(image, limits, channels, window)
+    frame = frame_for(engine, input_size, (plane_shape[0], plane_shape[1]), window)
+    return embed_seen(engine, rgb, frame, model=model, cached=cached)
+
+
+def frame_for(
+    engine: Engine, input_size: InputSize, plane_shape: tuple[int, int], window: Window | None
+) -> InputFrame:
+    """Lay a plane, or a window of it, into the encoder's input."""
+    y0, x0, y1, x1 = window or (0, 0, *plane_shape)
+    side = side_for(input_size, (y1 - y0, x1 - x0))
+    return InputFrame(plane_shape, side, engine.logits_stride, window)
+
+
+def embed_seen(
+    engine: Engine,
+    rgb: NDArray[np.uint8],
+    frame: InputFrame,
+    *,
+    model: str,
+    cached: "CachedEmbeddings | None" = None,
+) -> ImageEmbedding:
+    """Encode what a frame shows of a plane, 8-bit RGB."""
 
     def encode() -> NDArray[np.float32]:
         return engine.encode(resize_to_input(rgb, frame), frame.input_size)

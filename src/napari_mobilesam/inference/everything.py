@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mobilesam.core.geometry import InputFrame, clip_box
+from napari_mobilesam.core.geometry import InputFrame, Window, clip_box
 from napari_mobilesam.core.instances import Candidates
-from napari_mobilesam.core.masks import CroppedMask, Window
+from napari_mobilesam.core.masks import CroppedMask
 from napari_mobilesam.core.prompts import Prompts
 from napari_mobilesam.core.settings import GridSettings
 from napari_mobilesam.core.suppression import nms

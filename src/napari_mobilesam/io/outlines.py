@@ -10,8 +10,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from napari_mobilesam.core.geometry import clip_box
-from napari_mobilesam.core.masks import CroppedMask, Window
+from napari_mobilesam.core.geometry import Window, clip_box
+from napari_mobilesam.core.masks import CroppedMask
 
 Ring = NDArray[np.float64]
 """Closed line (N, 2) of (x, y), the first point repeated at the end."""

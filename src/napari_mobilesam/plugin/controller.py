@@ -212,7 +212,8 @@ class Controller:
             from napari_mobilesam.session.session import Session  # torch, now that it is needed
 
             source, journals = self.channels.source(image), self.accepting.new_journals()
-            self._sessions[image] = Session(model, source, self.target, journals)
+            field = self.preferences.field_of_view
+            self._sessions[image] = Session(model, source, self.target, journals, field)
             self._sessions[image].go_to(plane.key)
         return Here(image, plane, self._sessions[image])
 
@@ -315,6 +316,8 @@ class Controller:
             self.embedding_changed.emit()
         if before.appearance != now.appearance:
             self._forget_embeddings()
+        for session in self._sessions.values():
+            session.use_field(now.field_of_view)
         self.preferences_changed.emit()
         if now.auto_embed and not before.auto_embed and self.plane is not None:
             self.embed(then=self._embed_neighbours)

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from napari_mobilesam.core.drawn import Mode
 from napari_mobilesam.core.edits import Target
+from napari_mobilesam.core.field import FieldOfView
 from napari_mobilesam.core.settings import Settings
 from napari_mobilesam.plugin.layers import Appearance
 from napari_mobilesam.plugin.prompt_layers import ObjectsAs
@@ -15,6 +16,7 @@ SECTION, BATCH_SECTION = "annotate", "batch"
 
 TakenOrAsk = Literal["keep", "replace", "ask"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Seen = Literal["auto", "plane", "128", "256", "512", "1024", "2048"]
 
 
 class Preferences(Settings):
@@ -31,6 +33,12 @@ class Preferences(Settings):
         title="Intensities",
         description="Stretch each plane between percentiles 0.1 and 99.9, or as the layer is "
         "displayed (contrast limits and gamma).",
+    )
+    field: Seen = Field(
+        "auto",
+        title="Seen around prompts",
+        description="Side in pixels of what the encoder sees around prompts: smaller for small "
+        "objects. Auto sees planes beyond 2048 pixels in windows of 1024, others whole.",
     )
     auto_embed: bool = Field(
         False, title="Embed on plane change", description="Embed a plane as soon as it is shown."
@@ -88,6 +96,11 @@ class Preferences(Settings):
     keep_prompts: bool = Field(
         False, title="Keep prompts", description="Leave prompts where they are after an accept."
     )
+
+    @property
+    def field_of_view(self) -> FieldOfView:
+        """What ``field`` says, as sessions take it."""
+        return self.field if self.field in ("auto", "plane") else int(self.field)
 
 
 class BatchPreferences(Settings):

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_mobilesam.core.errors import MobileSAMError, PromptError
-from napari_mobilesam.core.geometry import clip_box
-from napari_mobilesam.core.masks import Window
+from napari_mobilesam.core.geometry import Window, clip_box
 from napari_mobilesam.core.settings import FilterSettings
 from napari_mobilesam.plugin.connections import Connections
 from napari_mobilesam.plugin.layers import DisplayedPlane, add_quietly, affine_of, placement

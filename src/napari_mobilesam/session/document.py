@@ -21,6 +21,7 @@ from napari_mobilesam.core.drawn import (
 )
 from napari_mobilesam.core.edits import Taken, Target
 from napari_mobilesam.core.errors import FileFormatError
+from napari_mobilesam.core.field import FieldOfView
 from napari_mobilesam.core.geometry import InputSize
 from napari_mobilesam.core.masks import CroppedMask
 from napari_mobilesam.core.settings import EverythingSettings, Limits
@@ -33,8 +34,9 @@ MAX_MASK_PIXELS = 2**28
 MAX_AXES = 32
 MAX_COORDINATE = 2**31
 
-Pair = tuple[float, float]
-Quad = tuple[float, float, float, float]
+Coordinate = Annotated[float, Field(ge=-MAX_COORDINATE, le=MAX_COORDINATE)]
+Pair = tuple[Coordinate, Coordinate]
+Quad = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 
 
 class Part(BaseModel):
@@ -136,6 +138,7 @@ class ConditionsPart(Part):
     gamma: float
     channels: tuple[int, ...] | None = None
     rounded: bool = False
+    field: FieldOfView = "plane"
 
 
 def _check_key(key: PlaneKey) -> PlaneKey:
@@ -199,6 +202,7 @@ def pack_conditions(conditions: Conditions) -> ConditionsPart:
         gamma=conditions.gamma,
         channels=conditions.channels,
         rounded=conditions.rounded,
+        field=conditions.field,
     )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from napari_mobilesam.core.edits import LabelEdit
 from napari_mobilesam.core.errors import ImageError
+from napari_mobilesam.core.geometry import Window
 from napari_mobilesam.core.planes import select_channels, to_rgb8
 from napari_mobilesam.core.settings import Limits
 from napari_mobilesam.io.images import read_image
@@ -207,10 +208,12 @@ def plane_slices(key: PlaneKey) -> tuple[int | slice, ...]:
     return tuple(slice(None) if index < 0 else index for index in key)
 
 
-def shown_plane(source: PlaneSource, key: PlaneKey) -> NDArray[np.uint8]:
-    """Read a plane as the networks see it: 8-bit RGB, (H, W, 3)."""
+def shown_plane(
+    source: PlaneSource, key: PlaneKey, window: Window | None = None
+) -> NDArray[np.uint8]:
+    """Read a plane, or a window of it, as the networks see it: 8-bit RGB, (H, W, 3)."""
     chosen = None if source.channels is None else range(len(source.channels))
-    rgb = to_rgb8(source.plane(key), source.limits, chosen)
+    rgb = to_rgb8(source.plane(key), source.limits, chosen, window)
     if source.gamma == 1.0:
         return rgb
     curve = np.rint(255 * (np.arange(256) / 255) ** source.gamma).astype(np.uint8)

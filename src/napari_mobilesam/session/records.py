@@ -8,8 +8,8 @@ import pandas as pd
 from napari_mobilesam.api import MobileSAM
 from napari_mobilesam.core.drawn import DrawnPrompt, Mode
 from napari_mobilesam.core.edits import Taken, Target
-from napari_mobilesam.core.geometry import InputSize
-from napari_mobilesam.core.masks import Window
+from napari_mobilesam.core.field import FieldOfView
+from napari_mobilesam.core.geometry import InputSize, Window
 from napari_mobilesam.core.settings import EverythingSettings, Limits
 from napari_mobilesam.inference.detect import Proposals
 from napari_mobilesam.session.planes import PlaneKey, PlaneSource
@@ -60,6 +60,8 @@ class Conditions:
         As for :class:`~napari_mobilesam.session.planes.PlaneSource`.
     rounded : bool
         Whether embeddings were rounded to float16, as a cache keeps them.
+    field : int, "auto" or "plane"
+        How much of the plane was seen for prompts; :data:`~.field.FieldOfView`.
     """
 
     model: str
@@ -69,10 +71,11 @@ class Conditions:
     gamma: float
     channels: tuple[int, ...] | None
     rounded: bool
+    field: FieldOfView
 
     @classmethod
-    def of(cls, model: MobileSAM, source: PlaneSource) -> "Conditions":
-        """Describe a model and the image it is shown."""
+    def of(cls, model: MobileSAM, source: PlaneSource, field: FieldOfView) -> "Conditions":
+        """Describe a model, the image it is shown, and how much of it for prompts."""
         limits = source.limits
         if not isinstance(limits, str):
             limits = float(limits[0]), float(limits[1])
@@ -85,6 +88,7 @@ class Conditions:
             gamma=gamma,
             channels=source.channels,
             rounded=model.rounded,
+            field=field,
         )
 
 

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from napari_mobilesam.api import MobileSAM
 from napari_mobilesam.core.drawn import DrawnPrompt
 from napari_mobilesam.core.errors import PromptError
+from napari_mobilesam.core.geometry import InputFrame, Window
 from napari_mobilesam.core.instances import Candidates, Instances, resolve
-from napari_mobilesam.core.masks import CroppedMask, MaskBatch, Window
+from napari_mobilesam.core.masks import CroppedMask, MaskBatch
 from napari_mobilesam.core.prompts import Prompts, check_boxes
 from napari_mobilesam.core.settings import EverythingSettings
 from napari_mobilesam.inference.detect import Proposals
@@ -48,8 +49,9 @@ class Step:
 class Decoded:
     """Masks of what is drawn: the candidates of one object, or one mask an object.
 
-    ``steps`` are all the prompts that led to them, each refining the chosen mask of the one
-    before; the last step is the one decoded here, going on from the logits ``refined``.
+    ``embedding`` is what they were decoded in: of a window around them, or of the plane. ``steps``
+    are all the prompts that led to them, each refining the chosen mask of the one before; the
+    last step is the one decoded here, going on from the logits ``refined``.
     """
 
     ticket: Ticket
@@ -58,6 +60,12 @@ class Decoded:
     steps: tuple[Step, ...]
     refined: NDArray[np.float32] | None
     is_one_object: bool
+    embedding: ImageEmbedding
+
+    @property
+    def window(self) -> Window | None:
+        """The part of the plane that they were decoded in; None for all of it."""
+        return self.embedding.frame.window
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,6 +113,7 @@ class Hovered:
 
     ticket: Ticket
     mask: CroppedMask
+    embedding: ImageEmbedding
 
 
 Result = Embedded | Decoded | Hovered | Found
@@ -136,11 +145,12 @@ class Embed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decode:
-    """Decode what is drawn."""
+    """Decode what is drawn, after embedding the window around it if that is new."""
 
     ticket: Ticket
     model: MobileSAM
-    embedding: ImageEmbedding
+    source: PlaneSource
+    view: ImageEmbedding | InputFrame
     prompts: tuple[Prompts, ...]
     steps: tuple[Step, ...]
     refined: NDArray[np.float32] | None
@@ -149,21 +159,29 @@ class Decode:
     def run(self, progress: Progress) -> Decoded:
         """Do the work."""
         progress(0, 1)
+        embedding = seen_through(self.view, self.model, self.source, self.ticket.key)
         if self.is_one_object:
             (prompts,) = self.prompts
             if self.refined is not None and prompts.mask_input is None:
                 prompts = prompts.refining(self.refined)
             batch = self.model.predict(
-                self.embedding,
+                embedding,
                 points=prompts.points_yx,
                 point_labels=prompts.point_labels,
                 box=prompts.box_yxyx,
                 mask_input=prompts.mask_input,
             )
         else:
-            batch = self.model.predict_objects(self.embedding, self.prompts)
-        masks = tuple(batch.crops())
-        return Decoded(self.ticket, batch, masks, self.steps, self.refined, self.is_one_object)
+            batch = self.model.predict_objects(embedding, self.prompts)
+        return Decoded(
+            self.ticket,
+            batch,
+            tuple(batch.crops()),
+            self.steps,
+            self.refined,
+            self.is_one_object,
+            embedding,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,14 +190,16 @@ class Hover:
 
     ticket: Ticket
     model: MobileSAM
-    embedding: ImageEmbedding
+    source: PlaneSource
+    view: ImageEmbedding | InputFrame
     point_yx: tuple[float, float]
 
     def run(self, progress: Progress) -> Hovered:
         """Do the work."""
         progress(0, 1)
-        batch = self.model.predict(self.embedding, points=[self.point_yx])
-        return Hovered(self.ticket, batch.crop(0))
+        embedding = seen_through(self.view, self.model, self.source, self.ticket.key)
+        batch = self.model.predict(embedding, points=[self.point_yx])
+        return Hovered(self.ticket, batch.crop(0), embedding)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -293,6 +313,15 @@ class FindAgain:
         return self.model.find_candidates(
             rgb, self.embedding, self.settings, region=self.region, progress=progress
         )
+
+
+def seen_through(
+    view: ImageEmbedding | InputFrame, model: MobileSAM, source: PlaneSource, key: PlaneKey
+) -> ImageEmbedding:
+    """Embed what a frame shows of a plane, unless that has been done."""
+    if isinstance(view, ImageEmbedding):
+        return view
+    return model.embed_seen(shown_plane(source, key, view.window), view)
 
 
 def refiltered(found: Found, source: PlaneSource) -> Found:

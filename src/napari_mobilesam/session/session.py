@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from napari_mobilesam.core.drawn import BoxPrompt, DrawnPrompt, Mode, PointPrompt
+from napari_mobilesam.core.geometry import Window
 from napari_mobilesam.core.instances import Instances
-from napari_mobilesam.core.masks import MaskBatch, Window
+from napari_mobilesam.core.masks import MaskBatch
 from napari_mobilesam.core.settings import EverythingSettings, FilterSettings
 from napari_mobilesam.inference.encode import ImageEmbedding
 from napari_mobilesam.inference.everything import Progress

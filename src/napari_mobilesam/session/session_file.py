@@ -17,6 +17,7 @@ from napari_mobilesam.core.drawn import (
     DrawnPrompt,
 )
 from napari_mobilesam.core.errors import FileFormatError, ImageError
+from napari_mobilesam.core.field import FieldOfView
 from napari_mobilesam.core.geometry import InputSize
 from napari_mobilesam.core.planes import select_channels
 from napari_mobilesam.io.atomic import replacing
@@ -55,7 +56,7 @@ def save(session: Session, path: str | PathLike[str]) -> None:
     """
     source = session.source
     keys = sorted({accepted.key for accepted in session.log})
-    now = Conditions.of(session.model, source)
+    now = Conditions.of(session.model, source, session.field)
     conditions = list(dict.fromkeys([*(accepted.conditions for accepted in session.log), now]))
     packed = [pack_conditions(each) for each in conditions]
     if any(part.channels for part in packed):  # alone, an image is the first of its channels
@@ -109,16 +110,20 @@ def replay(
     content = _read(Path(path))
     models: dict[tuple[str, InputSize, bool], MobileSAM] = {}
     stages = [
-        (model or _load(conditions, models, Path(path)), _source(conditions, content, image))
+        (
+            model or _load(conditions, models, Path(path)),
+            _source(conditions, content, image),
+            conditions.field,
+        )
         for conditions in content.conditions
     ]
     _check_planes(content, stages[content.current][1], Path(path))
-    model, source = stages[content.current]
+    now = model, source, _ = stages[content.current]
     session = Session(model, source, labels or ArrayLabels(source.label_shape))
     for accepted in content.accepted:
         _enter(session, *stages[accepted.conditions])
         _accept_again(session, accepted)
-    _enter(session, model, source)
+    _enter(session, *now)
     return session
 
 
@@ -161,7 +166,8 @@ def _source(conditions: ConditionsPart, content: Document, image: ArrayLike) -> 
     return ArraySource(image, limits=conditions.limits, channels=channels, gamma=conditions.gamma)
 
 
-def _enter(session: Session, model: MobileSAM, source: ArraySource) -> None:
+def _enter(session: Session, model: MobileSAM, source: ArraySource, field: FieldOfView) -> None:
+    session.use_field(field)
     if model is not session.model:
         session.use_model(model)
     if source is not session.source:

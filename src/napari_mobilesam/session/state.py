@@ -1,6 +1,5 @@
 """The state of an annotation session: a machine without threads, napari or Qt."""
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import get_args
 
@@ -10,14 +9,17 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_mobilesam.api import MobileSAM
-from napari_mobilesam.core.drawn import DrawnPrompt, Mode, combine
+from napari_mobilesam.core.drawn import DrawnPrompt, Mode, combine, extent, usable
 from napari_mobilesam.core.edits import Taken, Target, plan_accept
 from napari_mobilesam.core.errors import PromptError
+from napari_mobilesam.core.field import FieldOfView, check_field, window_around
+from napari_mobilesam.core.geometry import InputFrame, Window
 from napari_mobilesam.core.instances import Instances
-from napari_mobilesam.core.masks import CroppedMask, MaskBatch, Window
+from napari_mobilesam.core.masks import CroppedMask, MaskBatch
 from napari_mobilesam.core.settings import EverythingSettings, FilterSettings
 from napari_mobilesam.inference.encode import ImageEmbedding
 from napari_mobilesam.session import records
+from napari_mobilesam.session.embeddings import Embeddings
 from napari_mobilesam.session.history import History
 from napari_mobilesam.session.journal import Journal, Journals
 from napari_mobilesam.session.journal_lines import Recorded
@@ -40,8 +42,6 @@ from napari_mobilesam.session.requests import (
     Ticket,
 )
 
-EMBEDDINGS_KEPT = 16
-
 
 class SessionState:
     """Annotates the planes of one image, one plane at a time.
@@ -60,6 +60,9 @@ class SessionState:
         Where accepted masks are written.
     journals : Journals, optional
         Where every accept is written down, to be restored after a crash; nowhere if not given.
+    field : int, "auto" or "plane"
+        How much of the plane the encoder is shown for prompts;
+        :data:`~.field.FieldOfView`.
     """
 
     candidates_changed = Signal()
@@ -72,7 +75,10 @@ class SessionState:
         source: PlaneSource,
         labels: LabelStore,
         journals: Journals | None = None,
+        field: FieldOfView = "auto",
     ) -> None:
+        check_field(field)
+        self.field = field
         self.model = model
         self.source = source
         self.labels = labels
@@ -81,7 +87,7 @@ class SessionState:
         self.skipped: tuple[str, ...] = ()
         self.hovered: CroppedMask | None = None
         self.candidate_index = 0
-        self._embeddings: OrderedDict[PlaneKey, ImageEmbedding] = OrderedDict()
+        self._embeddings = Embeddings()
         self._drawn: dict[PlaneKey, tuple[DrawnPrompt, ...]] = {}
         self._decoded: Decoded | None = None
         self._found: Found | None = None
@@ -105,17 +111,24 @@ class SessionState:
             self.journals.watch(source)
         self._forget()
 
+    def use_field(self, field: FieldOfView) -> None:
+        """Show the encoder more or less of the plane for prompts from now on."""
+        check_field(field)
+        if field != self.field:
+            self.field = field
+            self.ticket("decode")
+            self._decoded = self.hovered = None
+
     def go_to(self, key: PlaneKey) -> None:
         """Annotate another plane from now on."""
         if key != self.key:
             self.key = key
             self._leave_plane()
-            if key in self._embeddings:
-                self._embeddings.move_to_end(key)
+            self._embeddings.use(key)
 
     def is_embedded(self, key: PlaneKey | None = None) -> bool:
         """Whether prompts on a plane (the current one) can be decoded."""
-        return (self.key if key is None else key) in self._embeddings
+        return self._embeddings.get(self.key if key is None else key) is not None
 
     @property
     def embedding(self) -> ImageEmbedding:
@@ -126,9 +139,10 @@ class SessionState:
         PromptError
             If it is not embedded.
         """
-        if not self.is_embedded():
+        embedding = self._embeddings.get(self.key)
+        if embedding is None:
             raise PromptError("the plane is not embedded", remedy="Embed it first.")
-        return self._embeddings[self.key]
+        return embedding
 
     @property
     def drawn(self) -> tuple[DrawnPrompt, ...]:
@@ -184,20 +198,30 @@ class SessionState:
 
     def prepare_decode(self) -> Request | None:
         """Ask for the masks of what is drawn; None, and no masks, if nothing usable is."""
-        ticket, frame = self.ticket("decode"), self.embedding.frame
-        combined = combine(self.drawn, frame, self.mode)
-        self.skipped = combined.skipped
+        ticket, shape = self.ticket("decode"), self.embedding.plane_shape
+        used, self.skipped = usable(self.drawn, shape)
+        window = self._window(used, shape)
+        combined = combine(used, self.model.frame(shape, window), self.mode)
         if not combined.prompts:
             self._decoded = None
             self.candidates_changed.emit()
             return None
-        steps, refined = self._steps(combined.used)
-        is_one = self.mode == "one"
-        return Decode(ticket, self.model, self.embedding, combined.prompts, steps, refined, is_one)
+        return Decode(
+            ticket,
+            self.model,
+            self.source,
+            self._view(window),
+            combined.prompts,
+            *self._steps(used, window),
+            self.mode == "one",
+        )
 
     def prepare_hover(self, point_yx: tuple[float, float]) -> Request:
         """Ask for the mask under the cursor."""
-        return Hover(self.ticket("hover"), self.model, self.embedding, point_yx)
+        extent = (*point_yx, *point_yx)
+        window = window_around(extent, self.embedding.plane_shape, self.field)
+        ticket, view = self.ticket("hover"), self._view(window)
+        return Hover(ticket, self.model, self.source, view, point_yx)
 
     def prepare_everything(
         self, settings: EverythingSettings | None = None, region: Window | None = None
@@ -237,8 +261,10 @@ class SessionState:
         if ticket.generation != self._generations[ticket.kind]:
             return False
         if isinstance(result, Embedded):
-            self._keep_embedding(ticket.key, result.embedding)
+            self._embeddings.keep(ticket.key, result.embedding, self.key)
             return ticket.key == self.key
+        if isinstance(result, Decoded | Hovered):
+            self._embeddings.keep(ticket.key, result.embedding, self.key)
         if isinstance(result, Decoded):
             self._decoded, self.hovered = result, None
             self.candidate_index = result.steps[-1].chosen
@@ -381,33 +407,41 @@ class SessionState:
         self._generations[kind] += 1
         return Ticket(self.key, kind, self._generations[kind])
 
-    def _steps(
-        self, used: tuple[DrawnPrompt, ...]
-    ) -> tuple[tuple[Step, ...], NDArray[np.float32] | None]:
-        """Find the steps that lead to what is drawn, and the logits that the last goes on from.
-
-        A mask that is only corrected, by more prompts, is gone on from.
-        """
+    def _continued(self, used: tuple[DrawnPrompt, ...]) -> Decoded | None:
+        """Return the mask that is only corrected, by more prompts, or is asked for again."""
         before = self._decoded
         if before is None or not before.is_one_object or self.mode != "one":
+            return None
+        drawn = before.steps[-1].drawn
+        return before if used[: len(drawn)] == drawn else None
+
+    def _window(self, used: tuple[DrawnPrompt, ...], plane_shape: tuple[int, int]) -> Window | None:
+        """Choose what is embedded for prompts; a mask is corrected where it was decoded."""
+        if not used:
+            return None
+        around, before = extent(used), self._continued(used)
+        if before is not None and _holds(before.window, around):
+            return before.window
+        return window_around(around, plane_shape, self.field)
+
+    def _view(self, window: Window | None) -> ImageEmbedding | InputFrame:
+        """Return the embedding of a window, or how it is to be embedded."""
+        known = self._embeddings.get(self.key, window)
+        return known or self.model.frame(self.embedding.plane_shape, window)
+
+    def _steps(
+        self, used: tuple[DrawnPrompt, ...], window: Window | None
+    ) -> tuple[tuple[Step, ...], NDArray[np.float32] | None]:
+        """Find the steps that lead to what is drawn, and the logits that the last goes on from."""
+        before = self._continued(used)
+        if before is None or window != before.window:
             return (Step(used),), None
         *earlier, last = before.steps
         chosen = Step(last.drawn, self.candidate_index)
         if used == last.drawn:
             return (*earlier, chosen), before.refined
-        if used[: len(last.drawn)] == last.drawn:
-            logits = before.batch.low_res_logits[self.candidate_index]
-            return (*earlier, chosen, Step(used)), logits
-        return (Step(used),), None
-
-    def _keep_embedding(self, key: PlaneKey, embedding: ImageEmbedding) -> None:
-        """Keep an embedding, and forget the oldest if they are too many, but not the current."""
-        self._embeddings[key] = embedding
-        self._embeddings.move_to_end(key)
-        if self.key in self._embeddings:
-            self._embeddings.move_to_end(self.key)
-        if len(self._embeddings) > EMBEDDINGS_KEPT:
-            self._embeddings.popitem(last=False)
+        logits = before.batch.low_res_logits[self.candidate_index]
+        return (*earlier, chosen, Step(used)), logits
 
     def _set_found(self, found: Found | None) -> None:
         """Take what was found, with all changes that were asked for until now."""
@@ -450,7 +484,7 @@ class SessionState:
             first,
             labels,
             tuple(scores),
-            Conditions.of(self.model, self.source),
+            Conditions.of(self.model, self.source, self.field),
             measured,
         )
         self._history.add(accepted, edit, self.labels.write(self.key, edit))
@@ -478,3 +512,10 @@ class SessionState:
         self._decoded = self._found = self.hovered = None
         self._revised_boxes = self._revised_settings = None
         self.candidate_index = 0
+
+
+def _holds(window: Window | None, extent_yxyx: tuple[float, float, float, float]) -> bool:
+    if window is None:
+        return True
+    inside = zip(window, extent_yxyx, (1, 1, -1, -1), strict=True)
+    return all(sign * (place - edge) >= 0 for edge, place, sign in inside)

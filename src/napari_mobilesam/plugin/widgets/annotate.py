@@ -34,6 +34,7 @@ MORE = (
     "device",
     "appearance",
     "objects",
+    "field",
     "auto_embed",
     "neighbours",
     "cache_gigabytes",
