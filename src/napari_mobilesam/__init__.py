@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         SettingsError,
         UnknownModelError,
     )
+    from napari_mobilesam.core.field import window_around
     from napari_mobilesam.core.instances import Instances
     from napari_mobilesam.core.masks import MaskBatch
     from napari_mobilesam.core.prompts import Prompts
@@ -78,6 +79,7 @@ __all__ = [
     "segment_dask",
     "segment_large",
     "segment_stack",
+    "window_around",
 ]
 
 _HOME = {
@@ -106,6 +108,7 @@ _HOME = {
     "segment_dask": "bulk.plane",
     "segment_large": "bulk.plane",
     "segment_stack": "bulk.stack",
+    "window_around": "core.field",
 }
 
 __version__: str

@@ -111,6 +111,13 @@ def test_a_small_contrast_on_a_large_offset_is_measured():
     assert measure(labels, offset)["mean_intensity"].item() == 2_000_000_000.25
 
 
+def test_the_greatest_intensities_are_measured():
+    labels = np.ones((2, 2), np.int32)
+    greatest = np.full((2, 2), np.finfo(np.float32).max, np.float32)
+    assert measure(labels, greatest)["mean_intensity"].item() == greatest[0, 0]
+    assert measure(labels, np.full((2, 2), 1.7e308))["mean_intensity"].item() == np.inf
+
+
 def test_intensity_has_a_column_a_channel():
     labels = np.zeros(SHAPE, np.int32)
     labels[2:4, 2:4] = 3

@@ -364,6 +364,19 @@ def test_planes_are_embedded_in_advance(viewer, controller, discs):
     assert [session.is_embedded((z,)) for z in range(1, 4)] == [True, True, True]
 
 
+def test_prompts_are_decoded_in_as_much_as_is_wanted(viewer, controller, discs):
+    viewer.add_image(discs)
+    controller.set_preferences(field="128")
+    controller.prompting.create_layers()
+    controller.prompting.points.add(CENTRES[0])
+    session = controller.here.session
+    assert session.candidates.frame.seen_shape == (128, 128)
+    masks = session.masks
+    controller.set_preferences(field="plane")
+    assert session.candidates.frame.seen_shape == (200, 200)
+    assert session.masks != masks
+
+
 def test_the_active_image_is_followed_unless_pinned(controller, viewer, discs):
     first, second = viewer.add_image(discs), viewer.add_image(discs)
     assert controller.image is second

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import zarr
 
 import napari_mobilesam as mobilesam
 from napari_mobilesam.core.drawn import BoxPrompt, PointPrompt
@@ -66,6 +67,16 @@ def test_a_window_is_looked_at_as_if_it_were_cut_out(micro, slide):
     other = micro.predict(cut, box=box).crop(0)
     assert (mask.y0, mask.x0) == (other.y0 + 1024, other.x0 + 1024)
     np.testing.assert_array_equal(mask.pixels, other.pixels)
+
+
+def test_of_a_lazy_plane_only_the_window_is_read(micro, slide, tmp_path):
+    stored = zarr.create_array(tmp_path / "a", data=slide, chunks=(650, 1100))
+    for chunk in (tmp_path / "a" / "c" / "0").iterdir():
+        chunk.write_bytes(b"unreadable")
+    window = (1300, 1100, 1940, 1740)
+    seen = micro.embed(stored, limits=(300, 1300), window=window)
+    same = micro.embed(slide, limits=(300, 1300), window=window)
+    np.testing.assert_array_equal(seen.features, same.features)
 
 
 def test_limits_are_those_of_the_plane(micro, slide):

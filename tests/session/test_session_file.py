@@ -199,6 +199,7 @@ def test_other_weights_are_refused_unless_they_are_wanted(saved, stack, micro, t
         lambda content: content.replace('"kind": "box"', '"kind": "pickle"'),
         lambda content: content.replace('"accepted"', '"accepted_"'),
         lambda _content: "[" * 100_000,
+        lambda content: content.replace("30.0", "9e29"),
     ],
 )
 def test_damaged_files_say_what_is_wrong(saved, stack, tmp_path, damage):

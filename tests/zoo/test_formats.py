@@ -46,6 +46,16 @@ def test_truncated_file(tmp_path, name):
         read_tensors(tmp_path / name)
 
 
+def test_an_archive_of_several_disks(tmp_path):
+    torch.save(STATE, tmp_path / "x.pt")
+    content = bytearray((tmp_path / "x.pt").read_bytes())
+    disks = content.rindex(b"PK\x06\x07") + 16
+    content[disks : disks + 4] = (2).to_bytes(4, "little")
+    (tmp_path / "x.pt").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"x\.pt cannot be read"):
+        read_tensors(tmp_path / "x.pt")
+
+
 @pytest.mark.parametrize("name", ["x.pt", "x.safetensors"])
 def test_no_checkpoint_at_all(tmp_path, name):
     (tmp_path / name).write_text("<html>Not found</html>")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -57,7 +57,11 @@ def embed_plane(
     See :func:`napari_mobilesam.core.planes.to_rgb8` for what an image may be.
     """
     plane_shape = np.shape(image)[:2]
-    rgb = to_rgb8(image, limits, channels, window)
+    if window is not None and limits != "percentile" and hasattr(image, "shape"):
+        (y0, x0, y1, x1), lazy = window, cast("Any", image)
+        rgb = to_rgb8(lazy[y0:y1, x0:x1], limits, channels)
+    else:
+        rgb = to_rgb8(image, limits, channels, window)
     frame = frame_for(engine, input_size, (plane_shape[0], plane_shape[1]), window)
     return embed_seen(engine, rgb, frame, model=model, cached=cached)
 
