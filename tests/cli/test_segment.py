@@ -91,13 +91,14 @@ def test_failing_images_are_named_and_the_others_done(run, cells, tmp_path):
     bad = [tmp_path / name for name in names]
     code, text = run("segment", *bad, cells, "-o", tmp_path / "out", "--points", "30,30")
     assert code == 1
-    for path, reason in zip(
+    for path, reason, message in zip(
         bad,
         ("no such file", "cannot be read", "an empty file", "no pixels", "--plane", "--overwrite"),
+        text.split("Error: ")[1:],
         strict=True,
     ):
-        message = text.split(f"Error: {path.name}: ")[1].split("Error:")[0]
         assert reason in message
+        assert message.count(path.name) == 1
     assert "6 of 7 images failed" in text
     assert (tmp_path / "out" / "done.labels.csv").read_text() == "mine"
     assert (tmp_path / "out" / "cells.labels.tif").exists()

@@ -19,8 +19,8 @@ err = Console(stderr=True, highlight=False)
 
 
 def show_error(error: Exception, subject: str = "") -> None:
-    """Say what went wrong, in one message; ``subject`` is what it happened to."""
-    about = f"{escape(subject)}: " if subject else ""
+    """Say what went wrong, in one message; ``subject`` is what it happened to, named once."""
+    about = f"{escape(subject)}: " if subject and subject not in str(error) else ""
     err.print(f"[bold red]Error:[/] {about}{escape(str(error))}", soft_wrap=True)
 
 
