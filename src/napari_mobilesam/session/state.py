@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_mobilesam.api import MobileSAM
-from napari_mobilesam.core.drawn import DrawnPrompt, Mode, combine, extent, usable
+from napari_mobilesam.core.drawn import DrawnPrompt, Mode, combine, usable
 from napari_mobilesam.core.edits import Taken, Target, plan_accept
 from napari_mobilesam.core.errors import PromptError
 from napari_mobilesam.core.field import FieldOfView, check_field, window_around
@@ -25,6 +25,7 @@ from napari_mobilesam.session.journal import Journal, Journals
 from napari_mobilesam.session.journal_lines import Recorded
 from napari_mobilesam.session.planes import LabelPlace, LabelStore, PlaneKey, PlaneSource
 from napari_mobilesam.session.records import Accepted, Conditions, FromEverything, FromPrompts
+from napari_mobilesam.session.refining import continued, steps_to, window_for
 from napari_mobilesam.session.requests import (
     Decode,
     Decoded,
@@ -200,7 +201,8 @@ class SessionState:
         """Ask for the masks of what is drawn; None, and no masks, if nothing usable is."""
         ticket, shape = self.ticket("decode"), self.embedding.plane_shape
         used, self.skipped = usable(self.drawn, shape)
-        window = self._window(used, shape)
+        before = continued(self._decoded, used, self.mode)
+        window = window_for(used, before, shape, self.field)
         combined = combine(used, self.model.frame(shape, window), self.mode)
         if not combined.prompts:
             self._decoded = None
@@ -212,7 +214,7 @@ class SessionState:
             self.source,
             self._view(window),
             combined.prompts,
-            *self._steps(used, window),
+            *steps_to(used, before, window, self.candidate_index),
             self.mode == "one",
         )
 
@@ -407,41 +409,10 @@ class SessionState:
         self._generations[kind] += 1
         return Ticket(self.key, kind, self._generations[kind])
 
-    def _continued(self, used: tuple[DrawnPrompt, ...]) -> Decoded | None:
-        """Return the mask that is only corrected, by more prompts, or is asked for again."""
-        before = self._decoded
-        if before is None or not before.is_one_object or self.mode != "one":
-            return None
-        drawn = before.steps[-1].drawn
-        return before if used[: len(drawn)] == drawn else None
-
-    def _window(self, used: tuple[DrawnPrompt, ...], plane_shape: tuple[int, int]) -> Window | None:
-        """Choose what is embedded for prompts; a mask is corrected where it was decoded."""
-        if not used:
-            return None
-        around, before = extent(used), self._continued(used)
-        if before is not None and _holds(before.window, around):
-            return before.window
-        return window_around(around, plane_shape, self.field)
-
     def _view(self, window: Window | None) -> ImageEmbedding | InputFrame:
         """Return the embedding of a window, or how it is to be embedded."""
         known = self._embeddings.get(self.key, window)
         return known or self.model.frame(self.embedding.plane_shape, window)
-
-    def _steps(
-        self, used: tuple[DrawnPrompt, ...], window: Window | None
-    ) -> tuple[tuple[Step, ...], NDArray[np.float32] | None]:
-        """Find the steps that lead to what is drawn, and the logits that the last goes on from."""
-        before = self._continued(used)
-        if before is None or window != before.window:
-            return (Step(used),), None
-        *earlier, last = before.steps
-        chosen = Step(last.drawn, self.candidate_index)
-        if used == last.drawn:
-            return (*earlier, chosen), before.refined
-        logits = before.batch.low_res_logits[self.candidate_index]
-        return (*earlier, chosen, Step(used)), logits
 
     def _set_found(self, found: Found | None) -> None:
         """Take what was found, with all changes that were asked for until now."""
@@ -512,10 +483,3 @@ class SessionState:
         self._decoded = self._found = self.hovered = None
         self._revised_boxes = self._revised_settings = None
         self.candidate_index = 0
-
-
-def _holds(window: Window | None, extent_yxyx: tuple[float, float, float, float]) -> bool:
-    if window is None:
-        return True
-    inside = zip(window, extent_yxyx, (1, 1, -1, -1), strict=True)
-    return all(sign * (place - edge) >= 0 for edge, place, sign in inside)
