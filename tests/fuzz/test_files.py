@@ -184,6 +184,7 @@ def test_annotations(tmp_path, annotations, data, damage):
         np.testing.assert_array_equal(found, LABELS)
 
 
+@pytest.mark.filterwarnings("ignore:Defining your `__torch_function__`")  # torch's own business
 @cases(80)
 @given(st.data(), damages)
 def test_checkpoints(tmp_path, checkpoints, data, damage):

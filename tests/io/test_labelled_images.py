@@ -48,6 +48,14 @@ def test_folder_and_zip_give_the_same_images(images):
         assert not scene.inner.any()
 
 
+def test_a_zip_whose_folder_is_a_file_is_refused(tmp_path):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images", b"no folder")
+    with pytest.raises(FileFormatError, match="holds no labelled images"):
+        LabelledImages(path)
+
+
 def test_a_folder_without_pairs_is_refused(tmp_path):
     with pytest.raises(FileFormatError, match="no labelled images"):
         LabelledImages(tmp_path)

@@ -110,9 +110,12 @@ def _state(image: Path) -> tuple[int, int]:
 
 
 def _size(path: Path) -> int | None:
-    if path.is_dir():
-        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    return path.stat().st_size if path.is_file() else None
+    try:
+        if path.is_dir():
+            return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        return path.stat().st_size if path.is_file() else None
+    except OSError:  # a name that no file can have
+        return None
 
 
 def _key(image: Path) -> str:

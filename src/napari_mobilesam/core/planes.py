@@ -215,9 +215,8 @@ def _stretch(
     grey = plane.astype(np.result_type(plane.dtype, np.float64 if is_huge else np.float32))
     if is_huge:
         grey, low, high = grey / 2, low / 2, high / 2
-    with np.errstate(
-        over="ignore", invalid="ignore"
-    ):  # what lies far outside of the limits is clipped
+    # What lies far outside of the limits is clipped; these may be one number in single precision.
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         grey -= low
         grey /= high - low
     grey[np.isnan(grey)] = 0.0

@@ -36,7 +36,7 @@ class LabelledImages(Sequence[Scene]):
     def __init__(self, path: Path) -> None:
         root = path if path.is_dir() else _open_zip(path)
         self._images, self._labels = root / "images", root / "labels"
-        names = {entry.name for entry in self._images.iterdir()} if self._images.exists() else set()
+        names = {entry.name for entry in self._images.iterdir()} if self._images.is_dir() else set()
         self.names = tuple(sorted(name for name in names if (self._labels / name).exists()))
         if not self.names:
             raise FileFormatError(
