@@ -148,3 +148,9 @@ def test_limits_beyond_single_precision():
     assert to_rgb8(ramp, (-1.7e308, 1.7e308))[0, :, 0] == pytest.approx([0, 128, 255], abs=1)
     assert to_rgb8(ramp)[0, :, 0] == pytest.approx([0, 128, 255], abs=1)
     assert to_rgb8(ramp, (0.0, 1e-3))[0, :, 0] == pytest.approx([0, 0, 255])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_limits_closer_than_single_precision_can_tell(dtype):
+    step = np.array([[-1, 0, 1]], dtype)
+    assert to_rgb8(step, (0.0, 1e-50))[0, :, 0].tolist() == [0, 0, 255]
