@@ -118,6 +118,14 @@ def test_the_greatest_intensities_are_measured():
     assert measure(labels, np.full((2, 2), 1.7e308))["mean_intensity"].item() == np.inf
 
 
+@pytest.mark.parametrize("dtype", ["?", "u1", "u2", ">u2", "f2", ">f2", "f4"])
+def test_means_are_finer_than_the_values(dtype):
+    grey = np.random.default_rng(0).integers(2**14, 2**15, (300, 300)).astype(dtype)
+    mean = measure(np.ones(grey.shape, np.int32), grey)["mean_intensity"]
+    rounding = 1e-6 if "f" in dtype else 0
+    np.testing.assert_allclose(mean, grey.mean(dtype=np.float64), rtol=rounding)
+
+
 def test_intensity_has_a_column_a_channel():
     labels = np.zeros(SHAPE, np.int32)
     labels[2:4, 2:4] = 3
