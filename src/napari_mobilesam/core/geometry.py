@@ -171,7 +171,7 @@ def _axis_weights(
 def _linear_weights(n_out: int, n_in: int) -> NDArray[np.float64]:
     """Weights (n_out, n_in) of linear interpolation between pixel centres, edges repeated."""
     position = np.maximum((np.arange(n_out) + 0.5) * (n_in / n_out) - 0.5, 0.0)
-    lower = np.minimum(position.astype(np.intp), n_in - 1)
+    lower = position.astype(np.intp)
     upper = np.minimum(lower + 1, n_in - 1)
     fraction = position - lower
     weights = np.zeros((n_out, n_in))

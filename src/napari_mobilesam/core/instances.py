@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -194,8 +193,7 @@ def measure(
         intensity = intensity.astype(np.float64)
         if intensity.ndim == 3 and intensity.shape[-1] == 1:
             intensity = intensity[..., 0]
-    with warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore"):
-        warnings.filterwarnings("ignore", "Failed to get convex hull image", UserWarning)
+    with np.errstate(over="ignore", invalid="ignore"):
         measured = regionprops_table(labels, intensity, properties=properties)
     table = pd.DataFrame(measured)
     channels = {
