@@ -61,8 +61,17 @@ def test_the_label_under_a_mask_is_replaced(better):
     np.testing.assert_array_equal(after == 7, better.to_array(after.shape))
 
 
-@pytest.mark.parametrize("beside", [square(3, 3, 4), SQUARE, square(8, 8, 1)])
-def test_a_label_that_a_mask_only_touches_is_not_replaced(beside):
+def test_a_label_of_one_pixel_is_replaced_by_a_mask_around_it():
+    after = np.zeros((10, 10), np.int32)
+    after[4, 4] = 7
+    edit, labels = accept(after, SQUARE, target="replace")
+    edit.apply_to(after)
+    assert labels == (7,)
+    np.testing.assert_array_equal(after == 7, SQUARE.to_array(after.shape))
+
+
+@pytest.mark.parametrize("beside", [square(3, 3, 4), SQUARE, square(8, 8, 1), square(0, 2, 4)])
+def test_a_label_of_which_a_mask_has_no_more_than_half_is_not_replaced(beside):
     before = plane()
     edit, labels = accept(before, beside, target="replace")
     after = before.copy()
@@ -89,15 +98,30 @@ def test_an_edit_can_be_taken_back_and_plans_change_nothing(target, taken):
     np.testing.assert_array_equal(labels, before)
     edit.apply_to(labels)
     assert not np.array_equal(labels, before)
+    after = labels.copy()
     edit.inverted().apply_to(labels)
     np.testing.assert_array_equal(labels, before)
+    edit.inverted().inverted().apply_to(labels)
+    np.testing.assert_array_equal(labels, after)
+
+
+def test_a_part_of_an_edit_is_an_edit():
+    before, after = plane(), plane()
+    edit, _ = accept(before, SQUARE, BESIDE)
+    part = edit.only(edit.after == 9)
+    part.apply_to(after)
+    assert ((after == 8).sum(), (after == 9).sum()) == (0, 12)
+    part.inverted().apply_to(after)
+    np.testing.assert_array_equal(after, before)
+    assert edit.only(edit.after == 10).is_empty
 
 
 def test_a_full_label_image_is_not_written_to():
     labels = plane(np.uint8)
     accept(labels, SQUARE, next_label=255)
-    with pytest.raises(LabelsFullError, match=r"up to 255.*label 256"):
+    with pytest.raises(LabelsFullError, match=r"up to 255.*label 256") as caught:
         accept(labels, SQUARE, next_label=256)
+    assert caught.value.remedy
     with pytest.raises(LabelsFullError):
         accept(labels, SQUARE, BESIDE, next_label=255)
 
@@ -108,6 +132,11 @@ def test_the_background_is_no_label(label):
         accept(plane(), SQUARE, target="selected", selected=label)
     with pytest.raises(SettingsError):
         accept(plane(), SQUARE, next_label=label)
+
+
+def test_one_is_the_first_label():
+    _, labels = accept(np.zeros((10, 10), np.uint8), SQUARE, BESIDE, next_label=1)
+    assert labels == (1, 2)
 
 
 def test_an_empty_mask_changes_nothing():

@@ -27,6 +27,57 @@ def candidates_of(boxes, scores=None, stability=None):
     )
 
 
+FIELDS = ("scores", "stability", "proposals_yxyx", "confidence")
+
+
+def test_candidates_can_be_put_together_and_chosen_from():
+    first = candidates_of([(0, 0, 4, 4), (2, 2, 8, 8)], scores=[0.3, 0.8], stability=[0.4, 0.5])
+    second = replace(candidates_of([(1, 1, 3, 3)]), confidence=np.full(1, 0.7, np.float32))
+    joined = first.joined(second)
+    chosen = joined.take([2, 0])
+    assert joined.masks == first.masks + second.masks
+    assert chosen.masks == (second.masks[0], first.masks[0])
+    assert joined.plane_shape == chosen.plane_shape == SHAPE
+    for name in FIELDS:
+        both = np.concatenate([getattr(first, name), getattr(second, name)])
+        np.testing.assert_array_equal(getattr(joined, name), both)
+        np.testing.assert_array_equal(getattr(chosen, name), both[[2, 0]])
+
+
+def test_no_candidates_have_the_form_of_some():
+    some = candidates_of([(0, 0, 4, 4)])
+    for none in (Candidates.none(SHAPE), Candidates.concatenated([], SHAPE), some.take([])):
+        assert none.masks == ()
+        assert none.plane_shape == SHAPE
+        for name in FIELDS:
+            values, usual = getattr(none, name), getattr(some, name)
+            assert values.shape == (0, *usual.shape[1:])
+            assert values.dtype == usual.dtype
+
+
+def test_the_table_holds_what_was_predicted_and_what_was_measured():
+    candidates = candidates_of([(0, 0, 4, 2), (5, 5, 9, 9)], scores=[0.5, 1], stability=[0.25, 0])
+    candidates = replace(candidates, confidence=np.array([0.75, 0.5], np.float32))
+    found = resolve(candidates, FilterSettings(min_stability=0.1), np.full(SHAPE, 7, np.uint8))
+    assert found.candidates is candidates
+    (row,) = found.table.to_dict("records")
+    assert list(row.items())[:-3] == [
+        ("label", 1),
+        ("score", 0.5),
+        ("stability", 0.25),
+        ("confidence", 0.75),
+        ("area", 8),
+        ("y0", 0),
+        ("x0", 0),
+        ("y1", 4),
+        ("x1", 2),
+        ("centroid_y", 1.5),
+        ("centroid_x", 0.5),
+    ]
+    assert list(row.items())[-3::2] == [("solidity", 1), ("mean_intensity", 7)]
+    assert row["eccentricity"] == pytest.approx(np.sqrt(1 - 3 / 15))
+
+
 def test_the_better_score_wins_an_overlap():
     found = resolve(candidates_of([(0, 0, 4, 4), (2, 2, 8, 8)], scores=[0.3, 0.8]))
     assert found.labels[3, 3] == 1

@@ -4,7 +4,13 @@ from hypothesis import strategies as st
 
 from napari_mobilesam.core.instances import Candidates, paint
 from napari_mobilesam.core.masks import CroppedMask
-from napari_mobilesam.core.overlaps import shared_pixels, touching_boxes, visible_parts
+from napari_mobilesam.core.overlaps import (
+    crop_iou,
+    crops_iou,
+    shared_pixels,
+    touching_boxes,
+    visible_parts,
+)
 from napari_mobilesam.core.settings import FilterSettings
 
 SHAPE = (24, 30)
@@ -74,3 +80,15 @@ def test_shared_pixels_are_counted():
     second = CroppedMask(2, 3, np.ones((4, 4), bool))
     assert shared_pixels(first, second) == 2
     assert shared_pixels(first, CroppedMask(9, 9, np.ones((2, 2), bool))) == 0
+
+
+def test_intersection_over_union_is_that_of_whole_masks():
+    masks = [mask for mask in random_candidates(0, 30).masks if mask.area]
+    whole = np.array([mask.to_array(SHAPE).ravel() for mask in masks], int)
+    shared = whole @ whole.T
+    area = whole.sum(axis=1)
+    iou = crops_iou(masks, masks[:5])
+    np.testing.assert_allclose(iou, (shared / (area[:, None] + area - shared))[:, :5])
+    assert crops_iou(masks, []).shape == (len(masks), 0)
+    empty = CroppedMask(0, 0, np.zeros((0, 0), bool))
+    assert (crop_iou(empty, empty), crop_iou(empty, masks[0])) == (1, 0)
