@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from napari_mobilesam.core.drawn import (
+    DRAWN_LOGIT,
     BoxPrompt,
     MaskPrompt,
     PointPrompt,
@@ -41,22 +42,52 @@ def test_a_scribble_becomes_points_evenly_along_it():
     bent = ScribblePrompt(np.array([(0.0, 0), (0, 30), (10, 30)]))
     (prompts,) = combine([bent], FRAME, "one").prompts
     np.testing.assert_allclose(prompts.points_yx, [(0, 0), (0, 10), (0, 20), (0, 30), (10, 30)])
-    dot = ScribblePrompt(np.array([(3.0, 4), (3, 4)]))
+
+
+@pytest.mark.parametrize("vertices", [[(3, 4)], [(3, 4), (3, 4)], [(3, 4), (3, 4), (3, 4)]])
+def test_a_scribble_without_length_is_a_point(vertices):
+    dot = ScribblePrompt(np.array(vertices, float))
     assert combine([dot], FRAME, "one").prompts[0].points_yx.tolist() == [[3, 4]]
 
 
-@pytest.mark.parametrize("kind", ["polygon", "mask"])
-def test_outlines_and_masks_are_drawn_where_they_lie(kind):
+@pytest.mark.parametrize("vertices", [[(3, 4), (3, 8)], [(3, 4), (3, 4), (3, 8)]])
+def test_a_scribble_may_be_straight_and_begin_with_a_rest(vertices):
+    line = ScribblePrompt(np.array(vertices, float))
+    (prompts,) = combine([line], FRAME, "one").prompts
+    np.testing.assert_allclose(prompts.points_yx, [(3, 4), (3, 5), (3, 6), (3, 7), (3, 8)])
+
+
+@pytest.mark.parametrize(
+    ("kind", "box"), [("polygon", (10.5, 20.5, 60.5, 90.5)), ("mask", (10, 20, 61, 91))]
+)
+def test_outlines_and_masks_are_drawn_where_they_lie(kind, box):
     polygon = PolygonPrompt(TRIANGLE)
     rows, cols = np.mgrid[:100, :160]
     inside = (rows <= 60) & (cols >= 20) & ((rows - 10) * 70 >= (cols - 20) * 50)
     drawn = polygon if kind == "polygon" else MaskPrompt(CroppedMask(0, 0, inside).trim())
     (prompts,) = combine([drawn], FRAME, "one").prompts
-    np.testing.assert_allclose(prompts.box_yxyx, (10, 20, 61, 91), atol=0.6)
+    np.testing.assert_allclose(prompts.box_yxyx, box)
     logits = prompts.mask_input[np.newaxis]
     redrawn = MaskBatch(logits, np.ones(1, np.float32), FRAME).to_array()[0]
     union = np.count_nonzero(redrawn | inside)
     assert np.count_nonzero(redrawn & inside) / union > 0.9
+
+
+def test_an_outline_holds_the_logits_whose_centres_it_encloses():
+    top, left, bottom, right = 9.1, 21.1, 45.9, 81.9  # logit k lies at pixel 4k + 1.5
+    outline = PolygonPrompt(np.array([(top, left), (top, right), (bottom, right), (bottom, left)]))
+    (prompts,) = combine([outline], InputFrame((256, 256), 256), "one").prompts
+    expected = np.full((64, 64), -DRAWN_LOGIT, np.float32)
+    expected[2:12, 5:21] = DRAWN_LOGIT
+    np.testing.assert_array_equal(prompts.mask_input, expected)
+
+
+def test_a_mask_is_looked_up_at_the_centres_of_the_logits():
+    pixels = np.zeros((505, 505), bool)
+    pixels[::8, ::8] = True
+    mask = MaskPrompt(CroppedMask(3, 3, pixels))  # logit k lies at pixel 8k + 3
+    (prompts,) = combine([mask], InputFrame((512, 512), 256), "one").prompts
+    assert (prompts.mask_input == DRAWN_LOGIT).all()
 
 
 def test_what_cannot_be_used_is_left_out_with_a_reason():
@@ -75,7 +106,11 @@ def test_what_cannot_be_used_is_left_out_with_a_reason():
 @pytest.mark.parametrize("mode", ["one", "many"])
 def test_nothing_positive_is_nothing_to_decode(mode):
     assert combine([], FRAME, mode).prompts == ()
-    assert combine([PointPrompt((1, 1), positive=False)], FRAME, mode).prompts == ()
+    beside, outside = PointPrompt((1, 1), positive=False), PointPrompt((500, 5))
+    combined = combine([beside, outside], FRAME, mode)
+    assert combined.prompts == ()
+    assert combined.used == (beside,)
+    assert len(combined.skipped) == 1
 
 
 @pytest.mark.parametrize("prompt", [PolygonPrompt, ScribblePrompt])

@@ -48,6 +48,11 @@ def test_boxes_there_and_back():
     there = frame.boxes_to_input(boxes)
     np.testing.assert_allclose(there[1], [0, 0, *frame.resized_shape[::-1]])
     np.testing.assert_allclose(frame.boxes_from_input(there), boxes)
+    np.testing.assert_allclose(frame.boxes_to_input(boxes[0]), there[0])
+    np.testing.assert_allclose(frame.boxes_from_input(there[0]), boxes[0])
+    stacked = np.stack([boxes, boxes, boxes])
+    np.testing.assert_allclose(frame.boxes_to_input(stacked), [there, there, there])
+    np.testing.assert_allclose(frame.boxes_from_input(frame.boxes_to_input(stacked)), stacked)
 
 
 def test_logits_may_have_the_inputs_resolution():
@@ -64,5 +69,31 @@ def test_weights_are_averages_in_order(shape):
     assert (np.diff(rows.last) >= 0).all()
 
 
-def test_clip_box_covers_what_is_inside():
-    assert clip_box((-3.2, 4.6, 9.1, 80), (12, 20)) == (0, 4, 10, 20)
+@pytest.mark.parametrize("shape", [(1, 5), (9, 64), (70, 300), (128, 128)])
+@pytest.mark.parametrize("stride", [1, 4])
+def test_pixels_and_logits_know_which_of_each_other_they_depend_on(shape, stride):
+    frame = InputFrame(shape, 64, stride)
+    for axis in (frame.rows, frame.columns):
+        pixels, logits = axis.weights.shape
+        for start, stop in ((0, 1), (0, logits), (1, 3), (logits // 3, logits // 2)):
+            touched = np.flatnonzero(axis.weights[:, start:stop].any(axis=1)).tolist()
+            assert list(range(*axis.pixels_touched_by(start, stop))) == touched
+        for begin, end in ((0, 1), (0, pixels), (pixels // 3, pixels // 2 + 1)):
+            needed, weights = axis.window(begin, end)
+            occupied = np.flatnonzero(axis.weights[begin:end].any(axis=0))
+            assert (needed.start, needed.stop) == (occupied[0], occupied[-1] + 1)
+            np.testing.assert_array_equal(weights, axis.weights[begin:end, needed])
+
+
+@pytest.mark.parametrize(
+    ("box", "inside"),
+    [
+        ((-3.2, 4.6, 9.1, 80), (0, 4, 10, 20)),
+        ((4.6, -3.2, 80, 9.1), (4, 0, 12, 10)),
+        ((-9, -9, -1, -1), (0, 0, 0, 0)),
+        ((30, 30, 40, 40), (12, 20, 12, 20)),
+        ((1, 1, 1, 1), (1, 1, 1, 1)),
+    ],
+)
+def test_clip_box_covers_what_is_inside(box, inside):
+    assert clip_box(box, (12, 20)) == inside

@@ -46,7 +46,16 @@ def test_a_window_is_a_cut_of_the_whole():
     np.testing.assert_allclose(
         batch.logits(1, (13, 20, 60, 21)), batch.logits(1)[13:60, 20:21], atol=1e-5
     )
-    assert batch.logits(0, (5, 5, 5, 9)).shape == (0, 4)
+    assert batch.logits(0).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("window", "shape"), [((5, 5, 5, 9), (0, 4)), ((5, 5, 9, 5), (4, 0)), ((9, 9, 5, 5), (0, 0))]
+)
+def test_an_empty_window_has_empty_logits(window, shape):
+    logits = batch_of((90, 140)).logits(0, window)
+    assert logits.shape == shape
+    assert logits.dtype == np.float32
 
 
 @st.composite
@@ -98,6 +107,7 @@ def test_empty_masks_have_no_pixels_and_no_stability():
     mask, stability = empty.crop_with_stability(0)
     assert mask.area == 0
     assert mask.pixels.shape == (0, 0)
+    assert mask.pixels.dtype == bool
     assert stability == 0.0
     assert not empty.to_array().any()
 
@@ -110,11 +120,54 @@ def test_within_limits_a_mask_to_a_window():
     np.testing.assert_array_equal(batch.crop(0, window).to_array((80, 80)), expected)
 
 
+def as_it_is(logits):
+    """One mask on a plane whose pixels are its logits."""
+    frame = InputFrame(logits.shape, len(logits), logits_stride=1)
+    return MaskBatch(logits[np.newaxis].astype(np.float32), np.ones(1, np.float32), frame)
+
+
+SCATTERED = np.random.default_rng(0).choice([-2, -1, -0.5, 0, 0.5, 1, 2], (64, 64))
+SCATTERED[:, :20] = SCATTERED[:5] = -2
+SCATTERED[60:, 20:] = SCATTERED[5:, 40:] = -0.5
+
+
+@pytest.mark.parametrize("window", [None, (2, 10, 50, 50), (0, 0, 20, 30), (30, 38, 64, 64)])
+def test_what_is_at_a_threshold_is_below_it(window):
+    batch = as_it_is(SCATTERED)
+    y0, x0, y1, x1 = window or (0, 0, 64, 64)
+    inside = SCATTERED[y0:y1, x0:x1]
+    expected = np.zeros((64, 64), bool)
+    expected[y0:y1, x0:x1] = inside > 0
+    mask, stability = batch.crop_with_stability(0, window)
+    np.testing.assert_array_equal(mask.to_array((64, 64)), expected)
+    np.testing.assert_array_equal(batch.crop(0, window).to_array((64, 64)), expected)
+    assert stability == (inside > 1).sum() / (inside > -1).sum()
+
+
+def test_a_window_beside_a_mask_holds_nothing_of_it():
+    batch = as_it_is(SCATTERED)
+    mask, stability = batch.crop_with_stability(0, (0, 0, 5, 20))
+    assert (mask.area, stability) == (0, 0)
+
+
+@pytest.mark.parametrize("plane_shape", [(64, 64), (40, 64), (300, 200)])
+def test_support_is_what_the_logits_above_the_threshold_reach(plane_shape):
+    frame = InputFrame(plane_shape, 64)
+    logits = np.zeros((1, 16, 16), np.float32)
+    batch = MaskBatch(logits, np.ones(1, np.float32), frame)
+    assert batch.support(0) == (0, 0, 0, 0)
+    logits[0, 3, 6] = 1
+    rows, columns = np.nonzero(batch.logits(0) > 0)
+    reached = (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1)
+    assert batch.support(0) == reached
+
+
 def test_choosing_masks_keeps_their_scores():
     batch = batch_of((30, 30), count=5)
     assert len(batch[1]) == 1
     np.testing.assert_array_equal(batch[np.array([3, 1])].scores, batch.scores[[3, 1]])
     np.testing.assert_array_equal(batch[1:3].low_res_logits, batch.low_res_logits[1:3])
+    assert batch[1:3].frame == batch.frame
 
 
 def test_trim_finds_the_bounding_box():
