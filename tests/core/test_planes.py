@@ -47,22 +47,42 @@ def test_bool_becomes_black_and_white():
 def test_dtype_limits_leave_8_bits_alone():
     image = np.random.default_rng(1).integers(0, 255, (9, 8, 3), dtype=np.uint8)
     np.testing.assert_array_equal(to_rgb8(image, "dtype"), image)
+    assert to_rgb8(image, "dtype").dtype == np.uint8
     assert to_rgb8(np.full((2, 2), 0xFFFF, np.uint16), "dtype").min() == 255
     assert to_rgb8(np.full((2, 2), 0.5), "dtype").max() == 128
 
 
-def test_given_limits_clip():
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint64, np.float16, np.float64])
+def test_given_limits_clip(dtype):
+    image = np.array([[0, 10, 15, 20, 99]], dtype)
+    np.testing.assert_array_equal(to_rgb8(image, (10, 20))[0, :, 0], [0, 0, 128, 255, 255])
+
+
+def test_limits_of_8_bits_clip_other_types():
     np.testing.assert_array_equal(
-        to_rgb8(np.array([[0, 10, 15, 20, 99]]), (10, 20))[0, :, 0], [0, 0, 128, 255, 255]
+        to_rgb8(np.array([[-5, 0, 127, 255, 300]]), (0, 255))[0, :, 0], [0, 0, 127, 255, 255]
     )
+
+
+def test_limits_may_be_an_array():
     quantiles = np.quantile(RAMP, (0.1, 0.9))
     np.testing.assert_array_equal(to_rgb8(RAMP, quantiles), to_rgb8(RAMP, tuple(quantiles)))
 
 
+def test_large_planes_are_judged_by_a_sample():
+    plane = np.add.outer(np.arange(3000), np.arange(3000)).astype(np.uint16)
+    expected = np.percentile(plane, planes.PERCENTILES)
+    np.testing.assert_allclose(planes.intensity_limits(plane, "percentile"), expected, atol=2)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("value", [0, 7, -3.5, 1e20, -3.4e38, np.nan, np.inf, -np.inf])
-def test_constant_planes_are_one_grey(value, dtype):
-    assert len(np.unique(to_rgb8(np.full((5, 5), value, dtype)))) == 1
+def test_constant_planes_are_black(value, dtype):
+    plane = np.full((5, 5), value, dtype)
+    assert not to_rgb8(plane).any() or value == np.inf
+    low, high = planes.intensity_limits(plane, "percentile")
+    assert low == (plane[0, 0] if np.isfinite(value) else 0)
+    assert high == low + max(1, abs(low))
 
 
 def test_what_is_not_finite_does_not_move_the_limits():
@@ -90,7 +110,10 @@ def test_chosen_channels_are_stretched_one_by_one():
     stack = np.stack([RAMP, 1000 * RAMP, RAMP, RAMP, -RAMP], axis=-1)
     rgb = to_rgb8(stack, channels=(1, 0))
     np.testing.assert_array_equal(rgb[..., 0], rgb[..., 1])
+    assert rgb.shape == (12, 11, 3)
     assert not rgb[..., 2].any()
+    three = to_rgb8(stack, channels=(4, 0, -5))
+    np.testing.assert_array_equal(three, np.stack([255 - rgb[..., 0], *[rgb[..., 0]] * 2], -1))
     np.testing.assert_array_equal(to_rgb8(stack, channels=[-1])[..., 0], to_rgb8(-RAMP)[..., 0])
 
 
@@ -114,21 +137,37 @@ def test_chosen_channels_are_stretched_one_by_one():
 def test_what_is_no_plane_is_refused_with_a_reason_and_a_remedy(image):
     with pytest.raises(ImageError) as caught:
         select_channels(image)
+    assert caught.value.problem
     assert caught.value.expected
     assert caught.value.got
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize("count", [2, 5])
+def test_channels_without_agreed_colours_must_be_chosen(count):
+    with pytest.raises(ImageError, match=f"{count} channels has no agreed colours"):
+        to_rgb8(np.zeros((4, 4, count)))
+
+
+def test_one_of_many_channels_can_be_chosen():
+    stack = np.zeros((12, 11, 9))
+    stack[..., 8] = RAMP
+    np.testing.assert_array_equal(to_rgb8(stack, channels=(8,)), to_rgb8(RAMP))
+
+
 @pytest.mark.parametrize("channels", [(), (0, 1, 2, 3), (5,), (-6,), 1, (0.5,), "rg"])
 def test_channels_that_are_not_there(channels):
-    with pytest.raises(SettingsError, match="channel numbers from 0 to 4"):
+    with pytest.raises(SettingsError, match="channel numbers from 0 to 4") as caught:
         to_rgb8(np.zeros((3, 3, 5)), channels=channels)
+    assert caught.value.got == repr(channels)
 
 
 @pytest.mark.parametrize("limits", [(5, 5), (9, 1), (np.nan, 1), "bright", (1, 2, 3), 4, None])
 def test_limits_that_make_no_sense(limits):
-    with pytest.raises(SettingsError, match="intensity limits"):
+    with pytest.raises(SettingsError, match="intensity limits") as caught:
         to_rgb8(RAMP, limits)
+    assert caught.value.expected
+    assert caught.value.got == repr(limits)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -148,6 +187,8 @@ def test_limits_beyond_single_precision():
     assert to_rgb8(ramp, (-1.7e308, 1.7e308))[0, :, 0] == pytest.approx([0, 128, 255], abs=1)
     assert to_rgb8(ramp)[0, :, 0] == pytest.approx([0, 128, 255], abs=1)
     assert to_rgb8(ramp, (0.0, 1e-3))[0, :, 0] == pytest.approx([0, 0, 255])
+    step = np.array([[0, 1]], np.float32)
+    assert to_rgb8(step, (-1e300, 1e300))[0, :, 0].tolist() == [128, 128]
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
