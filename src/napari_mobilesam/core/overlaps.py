@@ -21,7 +21,7 @@ def touching_boxes(boxes: Sequence[Window]) -> list[list[int]]:
     inner = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     shapes = box(inner[:, 1], inner[:, 0], inner[:, 3] - 1, inner[:, 2] - 1)
     neighbours: list[list[int]] = [[] for _ in boxes]
-    for first, second in STRtree(shapes).query(shapes, predicate="intersects").T.tolist():
+    for first, second in STRtree(shapes).query(shapes).T.tolist():
         if first != second:
             neighbours[first].append(second)
     return neighbours
