@@ -55,6 +55,12 @@ def test_boxes_there_and_back():
     np.testing.assert_allclose(frame.boxes_from_input(frame.boxes_to_input(stacked)), stacked)
 
 
+def test_shared_weights_cannot_be_written_to():
+    assert InputFrame((9, 9), 64).rows is InputFrame((9, 9), 64).columns
+    with pytest.raises(ValueError, match="read-only"):
+        InputFrame((9, 9), 64).rows.weights[0, 0] = 1
+
+
 def test_logits_may_have_the_inputs_resolution():
     frame = InputFrame((50, 50), 256, logits_stride=1)
     assert frame.logits_size == 256

@@ -84,6 +84,7 @@ def test_the_better_score_wins_an_overlap():
     assert found.labels[0, 0] == 2
     np.testing.assert_array_equal(found.boxes, [(2, 2, 8, 8), (0, 0, 4, 4)])
     np.testing.assert_allclose(found.scores, [0.8, 0.3])
+    assert found.scores.dtype == np.float32
     assert found.table["area"].tolist() == [36, 12]
     assert [mask.area for mask in found.masks] == [36, 16]
 
@@ -107,6 +108,11 @@ def test_filters(changes, kept):
     np.testing.assert_allclose(
         resolve(candidates, FilterSettings(**changes)).scores, kept, rtol=1e-6
     )
+
+
+def test_nothing_that_can_be_seen_is_filtered_unless_asked_for():
+    boxes = [(0, 0, 20, 30), (3, 3, 4, 4), (0, 0, 1, 1)]
+    assert len(resolve(candidates_of(boxes, scores=[0, 0.5, 0], stability=[0, 0, 0]))) == 2
 
 
 def test_area_is_what_is_left_to_see():

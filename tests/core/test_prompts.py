@@ -114,6 +114,12 @@ def test_the_thinnest_box_is_a_thousandth_of_a_pixel():
         check_boxes([(0, 0, 0.9 * MIN_BOX_SIDE, 9)], SHAPE)
 
 
+def test_points_alone_are_prompts():
+    prompts = Prompts(np.zeros((1, 2)), np.ones(1, np.int64))
+    assert prompts.box_yxyx is None
+    assert prompts.mask_input is None
+
+
 def test_what_is_refined_keeps_its_prompts():
     before = Prompts.create(SHAPE, points=[(1, 2)], box=(0, 0, 9, 9))
     after = before.refining(np.ones((4, 4), np.float32))
