@@ -1,9 +1,9 @@
 """Label one image: read it, find its objects, write them. Imported only when there is work."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
-from itertools import chain, groupby
 from pathlib import Path
 
 import numpy as np
@@ -135,23 +135,23 @@ def _segment(
         )
     objects = split_objects(_prompts_of(task, path), one_object=task.one_object)
     pixels = np.asarray(pixels)
-    batches = [
-        decode(sam, sam.embed(pixels, limits=task.limits, channels=task.channels, window=w), some)
-        for w, some in _by_window(objects, pixels.shape)
-    ]
-    intensity = select_channels(pixels, task.channels)
-    return as_instances(list(chain(*batches)), objects, intensity, task.settings)
+    batches: dict[int, MaskBatch] = {}
+    for window, numbers in _by_window(objects, pixels.shape).items():
+        embedding = sam.embed(pixels, limits=task.limits, channels=task.channels, window=window)
+        found = decode(sam, embedding, [objects[number] for number in numbers])
+        batches |= zip(numbers, found, strict=True)
+    in_order = [batches[number] for number in range(len(objects))]
+    return as_instances(in_order, objects, select_channels(pixels, task.channels), task.settings)
 
 
 def _by_window(
     objects: list[ObjectPrompts], shape: tuple[int, ...]
-) -> Iterator[tuple[Window | None, list[ObjectPrompts]]]:
-    """Objects with the part of the plane that they are looked for in, in their order."""
-
-    def window(prompts: ObjectPrompts) -> Window | None:
-        return window_around(prompts.extent, (shape[0], shape[1]))
-
-    return ((where, list(some)) for where, some in groupby(objects, window))
+) -> dict[Window | None, list[int]]:
+    """Numbers of the objects by the part of the plane that they are looked for in."""
+    windows: dict[Window | None, list[int]] = defaultdict(list)
+    for number, prompts in enumerate(objects):
+        windows[window_around(prompts.extent, (shape[0], shape[1]))].append(number)
+    return windows
 
 
 def _prompts_of(task: Task, path: Path) -> PromptSet:
