@@ -57,7 +57,8 @@ def embed_plane(
     See :func:`napari_mobilesam.core.planes.to_rgb8` for what an image may be.
     """
     plane_shape = np.shape(image)[:2]
-    if window is not None and limits != "percentile" and hasattr(image, "shape"):
+    is_percentile = isinstance(limits, str) and limits == "percentile"
+    if window is not None and not is_percentile and hasattr(image, "shape"):
         (y0, x0, y1, x1), lazy = window, cast("Any", image)
         rgb = to_rgb8(lazy[y0:y1, x0:x1], limits, channels)
     else:
