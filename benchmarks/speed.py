@@ -39,6 +39,7 @@ ENGINES = (
     "reference",
     "torch:float32",
     "torch:bfloat16",
+    "torch:float16",
     "openvino:float32",
     "openvino:bfloat16",
 )
@@ -113,13 +114,15 @@ class Reference:
         with tempfile.TemporaryDirectory() as folder:
             path = export_model("micro", Path(folder) / "mobile_sam.pt")
             self.model = sam_model_registry["vit_t"](checkpoint=str(path)).eval()
+        self.model.to(arguments.device)
         self.torch, self.predictor, self.arguments = torch, SamPredictor(self.model), arguments
 
     def encoder(self) -> dict[str, object]:
         """Embed one image."""
-        x = self.torch.zeros(1, 3, SIDE, SIDE)
+        x = self.torch.zeros(1, 3, SIDE, SIDE, device=self.arguments.device)
+        run = lambda: self.model.image_encoder(x).cpu()  # noqa: E731
         with self.torch.inference_mode():
-            return {"ms": milliseconds(lambda: self.model.image_encoder(x), self.arguments.rounds)}
+            return {"ms": milliseconds(run, self.arguments.rounds)}
 
     def prompt(self) -> dict[str, object]:
         """Add a point to a mask in hand, on a ready embedding, to a full-size mask."""
@@ -134,14 +137,14 @@ class Reference:
 
     def masks(self, boxes: np.ndarray) -> np.ndarray:
         """Full-size masks (N, H, W) of boxes, on the image that was set."""
-        xyxy = self.torch.from_numpy(boxes[:, [1, 0, 3, 2]])
+        xyxy = self.torch.from_numpy(boxes[:, [1, 0, 3, 2]]).to(self.arguments.device)
         masks, _, _ = self.predictor.predict_torch(
             None,
             None,
             self.predictor.transform.apply_boxes_torch(xyxy, self.predictor.original_size).float(),
             multimask_output=False,
         )
-        return masks[:, 0].numpy()
+        return masks[:, 0].cpu().numpy()
 
     def boxes(self) -> dict[str, object]:
         """Decode many boxes, on a ready embedding, to an int32 label image."""
@@ -246,7 +249,7 @@ class Ours:
             both = (found & expected).sum((1, 2))
             ious.append(np.where(either, both / np.maximum(either, 1), 1))
             errors.append(
-                np.abs(reference.predictor.features[0].numpy() - embedding.features).max()
+                np.abs(reference.predictor.features[0].cpu().numpy() - embedding.features).max()
             )
         iou = np.concatenate(ious)
         return {

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -8,7 +9,7 @@ from napari_mobilesam.models.sam import build_sam
 from napari_mobilesam.training.datasets import LOGITS_STRIDE, DataSettings, Steps
 from napari_mobilesam.training.decoder_guided import (
     corrective_click,
-    example_loss,
+    examples_loss,
     train,
 )
 from napari_mobilesam.training.fit import save_encoder
@@ -131,9 +132,9 @@ def test_a_foreign_checkpoint_is_refused(finished, tmp_path):
 def test_bfloat16_gives_about_the_same_loss():
     sam, example = bundled(), Steps((), DATA)[0][0]
     with torch.no_grad():
-        exact = example_loss(sam, example, SAM_WEIGHTS)
+        exact = examples_loss(sam, [example], SAM_WEIGHTS)
         with torch.autocast("cpu", torch.bfloat16):
-            rough = example_loss(sam, example, SAM_WEIGHTS)
+            rough = examples_loss(sam, [example], SAM_WEIGHTS)
     assert float(rough) == pytest.approx(float(exact), rel=0.15)
 
 
@@ -166,3 +167,28 @@ def test_saved_encoders_carry_their_metadata(tmp_path):
     with safe_open(path, "pt") as file:
         assert file.metadata() == {"licence": "Apache-2.0"}
         assert all(name.startswith("image_encoder.") for name in file.keys())  # noqa: SIM118
+
+
+def test_images_together_give_the_mean_over_their_prompts():
+    sam = bundled()
+    data = Steps((), DATA.changed(objects_per_image=3, pixels_per_step=3 * 64**2))
+    examples = [example for step in range(3) for example in data[step]]
+    with torch.no_grad():
+        alone = [float(examples_loss(sam, [example], SAM_WEIGHTS)) for example in examples]
+        together = float(examples_loss(sam, examples, SAM_WEIGHTS))
+    counts = [len(example.masks) for example in examples]
+    assert len(set(counts)) > 1
+    assert together == pytest.approx(np.average(alone, weights=counts), rel=1e-4)
+    assert together != pytest.approx(np.mean(alone), rel=1e-4)
+
+
+def test_steps_can_be_computed_in_groups_of_images(tmp_path):
+    curves = []
+    for pixels in (0, 64**2, 2 * 64**2, 10**6):
+        settings = SETTINGS.changed(steps=2, pixels_at_once=pixels, corrective_share=1)
+        folder = tmp_path / str(pixels)
+        train(bundled(), Steps((), DATA.changed(objects_per_image=1)), settings, folder)
+        curves.append(losses_of(folder))
+    assert curves[1] == curves[0]
+    assert curves[3] == curves[2]
+    assert curves[2] == pytest.approx(curves[0], rel=0.2)

@@ -150,3 +150,11 @@ def test_contrast_is_altered_image_by_image_within_range():
     order = np.argsort(images[changed].flatten(1).numpy(), axis=1)
     steps = np.diff(np.take_along_axis(altered[changed].flatten(1).numpy(), order, axis=1))
     assert ((steps >= 0).all(1) | (steps <= 0).all(1)).all()  # order of grey values, or its reverse
+
+
+def test_the_clock_ends_a_run_and_another_process_prepares_the_images(dataset, tmp_path):
+    settings = SETTINGS.changed(mask_epochs=0, box_epochs=100, seconds=0.1)
+    result = train_detector(dataset, tmp_path, settings, workers=1)
+    with (tmp_path / "boxes" / "results.csv").open() as file:
+        assert len(list(csv.DictReader(file))) < 10
+    load_detector(get_card("micro").with_detector(result))

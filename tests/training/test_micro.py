@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from napari_mobilesam.training import micro
@@ -48,3 +49,10 @@ def test_the_recipe_trains_and_validates(folder, tmp_path, monkeypatch):
         "score",
     }
     assert (run / "best.safetensors").is_file()
+
+
+def test_a_gpu_takes_many_images_at_once():
+    data, settings = micro.recipe(torch.device("cuda", 1))
+    assert settings.bfloat16
+    assert settings.pixels_at_once >= 2 * max(data.input_sizes) ** 2
+    assert micro.recipe(torch.device("cpu")) == (micro.DATA, micro.TRAINING)

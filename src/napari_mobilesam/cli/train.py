@@ -62,28 +62,28 @@ def encoder(
     """Train an image encoder through the frozen decoder, from labels.
 
     The same command again goes on with a run that was cut off. Started by torchrun, it uses a
-    GPU for each process.
+    GPU for each process. Without other options it trains for an hour and a half, on a GPU for
+    ten minutes; there most of the work is to prepare the images, so give it many workers.
     """
     fetch_files(get_card(start))
     folder = output_folder(output)
 
-    from napari_mobilesam.training.micro import DATA, TRAINING, train_micro
+    from napari_mobilesam.training.micro import recipe, train_micro
     from napari_mobilesam.training.processes import process_group, rank_and_count
 
-    settings = TRAINING.changed(**changes)
-    data = DATA.changed(synthetic_share=synthetic_share, seed=seed)
     with (
         process_group(device) as own_device,
         bars(hidden=rank_and_count()[0] > 0) as progress,
         progress.bar("steps") as report,
     ):
+        data, settings = recipe(own_device)
         train_micro(
             images,
             validation,
             folder,
             start=start,
-            data=data,
-            settings=settings,
+            data=data.changed(synthetic_share=synthetic_share, seed=seed),
+            settings=settings.changed(**changes),
             device=own_device,
             progress=report,
             workers=workers,
@@ -101,6 +101,9 @@ def detector(
         str, typer.Option(help="Model to start from, or `scratch` for random weights.")
     ] = "micro",
     device: Device = "auto",
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes that prepare images; 0 for none besides.")
+    ] = 0,
     *,
     changes: dict[str, object],
 ) -> None:
@@ -131,7 +134,13 @@ def detector(
         with progress.bar("epochs") as report:
             network = None if card is None else load_detector(card)
             result = train_detector(
-                dataset, folder, settings, start=network, device=torch_device, progress=report
+                dataset,
+                folder,
+                settings,
+                start=network,
+                device=torch_device,
+                progress=report,
+                workers=workers,
             )
     note(f"The best detector is {result}.")
 

@@ -5,8 +5,9 @@ Kirillov et al., "Segment Anything" (arXiv 2304.02643), appendix A, "Lightweight
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,8 @@ GridWindow = tuple[int, int, int, int]
 class DecoderImage:
     """An image as the decoder meets it: what is the same for every prompt.
 
+    Or B images, one for each of as many prompts; see :meth:`for_prompts`.
+
     Parameters
     ----------
     size : tuple of int
@@ -48,6 +51,22 @@ class DecoderImage:
     encoding: Tensor
     unmasked: Tensor
     projected: Projected
+
+    def for_prompts(self, index: Tensor) -> Self:
+        """Give each of B prompts its image, of the N that were prepared together.
+
+        Parameters
+        ----------
+        index : Tensor
+            (B,) int64, 0..N-1.
+        """
+        keys, values = self.projected
+        return replace(
+            self,
+            embedding=self.embedding[index],
+            unmasked=self.unmasked[index],
+            projected=(keys[index], values[index]),
+        )
 
 
 class MaskDecoder(nn.Module):
@@ -77,7 +96,7 @@ class MaskDecoder(nn.Module):
         Parameters
         ----------
         embedding : Tensor
-            (1, 256, h, w)
+            (1, 256, h, w), or (N, 256, h, w) of N images.
         grid_encoding : Tensor
             (1, 256, h, w), its positional encoding.
         no_mask : Tensor

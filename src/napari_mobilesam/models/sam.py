@@ -132,7 +132,11 @@ class Sam(nn.Module):
         return embedding
 
     def prepare(self, embedding: Tensor) -> DecoderImage:
-        """Compute what the decoder needs of an embedding (1, 256, e, e), whatever the prompts."""
+        """Compute what the decoder needs of an embedding, whatever the prompts.
+
+        The embedding is (1, 256, e, e), or (N, 256, e, e) of N images; of those,
+        :meth:`DecoderImage.for_prompts` gives each prompt its own.
+        """
         encoding = self.prompt_encoder.grid_encoding(*embedding.shape[-2:])
         no_mask = self.prompt_encoder.no_mask_embed.weight
         return self.mask_decoder.prepare(embedding, encoding, no_mask)

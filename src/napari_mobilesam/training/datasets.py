@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from scipy import ndimage
 
 from napari_mobilesam.core.geometry import InputFrame
+from napari_mobilesam.core.masks import CroppedMask
 from napari_mobilesam.core.scene import Labels, Scene
 from napari_mobilesam.core.settings import Fraction, Settings
 from napari_mobilesam.inference.encode import resize_to_input
@@ -50,6 +51,9 @@ class DataSettings(Settings):
     objects_per_image: int = Field(
         6, ge=1, le=64, title="Objects an image", description="Most objects prompted in an image."
     )
+    whole_share: Fraction = Field(
+        0.2, title="Whole images", description="Share of the images that are not cropped."
+    )
     min_crop: int = Field(
         64, ge=16, title="Smallest crop", description="Least side of a crop, in source pixels."
     )
@@ -73,8 +77,9 @@ class Example:
     ----------
     rgb : (h, w, 3) uint8 array
         Longest side equal to ``input_size``.
-    masks : (K, S/4, S/4) float32 array
-        Share of every logit's pixels that the object covers, for input size S.
+    masks : (K, S/4, S/4) float16 array
+        Share of every logit's pixels that the object covers, for input size S; exact, as it
+        counts sixteenths.
     boxes_xyxy : (K, 4) float32 array
         Jittered boxes around the objects, in pixels of the input.
     points_xy : (K, 1, 2) float32 array
@@ -84,7 +89,7 @@ class Example:
     """
 
     rgb: NDArray[np.uint8]
-    masks: NDArray[np.float32]
+    masks: NDArray[np.float16]
     boxes_xyxy: NDArray[np.float32]
     points_xy: NDArray[np.float32]
     input_size: int
@@ -144,7 +149,10 @@ def make_example(
     """Crop, augment and prompt a scene; None where no object of it is large enough."""
     if not scene.labels.any():
         return None
-    image, layers = orient(rng, *crop(rng, scene, size, settings.min_crop))
+    least = settings.min_crop
+    if rng.random() < settings.whole_share:
+        least = max(scene.labels.shape)
+    image, layers = orient(rng, *crop(rng, scene, size, least))
     rgb = render(rng, image)
     frame = InputFrame(rgb.shape[:2], size)
     layers = [_resize_labels(labels, frame.resized_shape) for labels in layers]
@@ -155,13 +163,13 @@ def make_example(
     return Example(
         resize_to_input(rgb, frame),
         np.stack([_coverage(mask, size) for mask in objects]),
-        np.stack([_jittered_box(rng, mask) for mask in objects]).astype(np.float32),
+        np.stack([_jittered_box(rng, mask, frame.resized_shape) for mask in objects]),
         np.asarray(points, dtype=np.float32)[:, np.newaxis],
         size,
     )
 
 
-def _choose(rng: np.random.Generator, layers: list[Labels], most: int) -> list[NDArray[np.bool_]]:
+def _choose(rng: np.random.Generator, layers: list[Labels], most: int) -> list[CroppedMask]:
     """Masks of up to ``most`` objects, neither specks nor all of the image."""
     least = _MIN_LOGIT_AREA * LOGITS_STRIDE**2
     found = []
@@ -171,39 +179,49 @@ def _choose(rng: np.random.Generator, layers: list[Labels], most: int) -> list[N
         fit = np.flatnonzero((areas >= least) & (areas < 0.95 * labels.size))
         found += [(layer, int(label)) for label in fit]
     order = rng.permutation(len(found))[:most]
-    return [layers[found[i][0]] == found[i][1] for i in order]
+    places = [ndimage.find_objects(labels) for labels in layers]
+    return [_cut(layers[layer], places[layer], label) for layer, label in (found[i] for i in order)]
 
 
-def _point_inside(rng: np.random.Generator, mask: NDArray[np.bool_]) -> tuple[float, float]:
+def _cut(labels: Labels, places: list[tuple[slice, slice]], label: int) -> CroppedMask:
+    rows, cols = places[label - 1]
+    return CroppedMask(rows.start, cols.start, labels[rows, cols] == label)
+
+
+def _point_inside(rng: np.random.Generator, mask: CroppedMask) -> tuple[float, float]:
     """Draw a pixel (x, y) of a mask: half of the time any, else one deep inside."""
-    rows, cols = np.nonzero(mask)
+    rows, cols = np.nonzero(mask.pixels)
     if rng.random() < 0.5:
-        y0, x0 = rows.min(), cols.min()
-        window = np.pad(mask[y0 : rows.max() + 1, x0 : cols.max() + 1], 1)
-        inside = ndimage.distance_transform_edt(window)
+        inside = ndimage.distance_transform_edt(np.pad(mask.pixels, 1))[1:-1, 1:-1]
         rows, cols = np.nonzero(inside >= 0.7 * inside.max())
-        rows, cols = rows + y0 - 1, cols + x0 - 1
     pick = int(rng.integers(len(rows)))
-    return float(cols[pick]), float(rows[pick])
+    return float(mask.x0 + cols[pick]), float(mask.y0 + rows[pick])
 
 
-def _jittered_box(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _jittered_box(
+    rng: np.random.Generator, mask: CroppedMask, shape: tuple[int, int]
+) -> NDArray[np.float32]:
     """Box (x0, y0, x1, y1), each side off by a tenth of the box, at most 20 pixels.
 
     As SAM was trained: arXiv 2304.02643, appendix A, "Training algorithm".
     """
-    rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    box = np.array([cols[0], rows[0], cols[-1] + 1, rows[-1] + 1], dtype=np.float64)
+    y0, x0, y1, x1 = mask.box
+    box = np.array([x0, y0, x1, y1], dtype=np.float64)
     side = np.tile(box[2:] - box[:2], 2)
     jitter = np.clip(rng.normal(0, 0.1, 4) * side, -20, 20) * rng.uniform(0, 1)
-    return np.clip(box + jitter, 0, np.tile(mask.shape[::-1], 2))
+    return np.clip(box + jitter, 0, np.tile(shape[::-1], 2)).astype(np.float32)
 
 
-def _coverage(mask: NDArray[np.bool_], size: int) -> NDArray[np.float32]:
-    padded = np.zeros((size, size), np.float32)
-    padded[: mask.shape[0], : mask.shape[1]] = mask
-    side = size // LOGITS_STRIDE
-    covered: NDArray[np.float32] = padded.reshape(side, LOGITS_STRIDE, side, -1).mean((1, 3))
+def _coverage(mask: CroppedMask, size: int) -> NDArray[np.float16]:
+    """Share of every logit's pixels that a mask covers, for a square input."""
+    stride, side = LOGITS_STRIDE, size // LOGITS_STRIDE
+    top, left = mask.y0 // stride, mask.x0 // stride
+    height, width = mask.pixels.shape
+    y, x = mask.y0 - top * stride, mask.x0 - left * stride
+    aligned = np.zeros((-(-(y + height) // stride), stride, -(-(x + width) // stride), stride))
+    aligned.reshape(aligned.shape[0] * stride, -1)[y : y + height, x : x + width] = mask.pixels
+    covered = np.zeros((side, side), np.float16)
+    covered[top : top + len(aligned), left : left + aligned.shape[2]] = aligned.mean((1, 3))
     return covered
 
 

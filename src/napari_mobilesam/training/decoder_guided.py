@@ -5,9 +5,10 @@ images can teach: they are prompted and decoded, and the gradient of the masks' 
 through the decoder, which stays as it is, into the encoder.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -59,19 +60,19 @@ def train(
     CheckpointError
         If the folder holds a checkpoint of another architecture.
     """
-    kind = torch.device(device).type
+    place = torch.device(device)
 
     def losses(step: int, examples: list[Example]) -> Iterator[Tensor]:
-        generator = torch.Generator().manual_seed(data.settings.seed + step)
-        for example in examples:
-            corrective = float(torch.rand((), generator=generator)) < settings.corrective_share
-            clicks = generator if corrective else None
-            with torch.autocast(kind, torch.bfloat16, settings.bfloat16):
-                loss = example_loss(sam, example, weights, settings.point_weight, clicks)
+        generator = torch.Generator(place).manual_seed(data.settings.seed + step)
+        draw = torch.rand((), generator=generator, device=place)
+        clicks = generator if float(draw) < settings.corrective_share else None
+        for some in _together(examples, settings.pixels_at_once):
+            with torch.autocast(place.type, torch.bfloat16, settings.bfloat16):
+                loss = examples_loss(sam, some, weights, settings.point_weight, clicks)
             yield loss
 
     fit(
-        sam.to(device),
+        sam.to(place),
         data,
         losses,
         settings,
@@ -82,46 +83,50 @@ def train(
     )
 
 
-def example_loss(
+def examples_loss(
     sam: Sam,
-    example: Example,
+    examples: Sequence[Example],
     weights: LossWeights,
     point_weight: float = 1.0,
     clicks: torch.Generator | None = None,
 ) -> Tensor:
-    """Loss of one image: its objects by box, by point, and by a corrective click if asked.
+    """Loss of some images: their objects by box, by point, and by a corrective click if asked.
 
     A box gives one mask and a first point three; the click falls where the mask that the model
-    scores best is wrong, and that mask goes along as a prompt.
+    scores best is wrong, and that mask goes along as a prompt. All prompts weigh the same, so
+    that crowded images weigh more.
 
     Parameters
     ----------
     sam : Sam
         The model.
-    example : Example
-        The image, its objects and their prompts.
+    examples : sequence of Example
+        Images of one input size, their objects and the prompts of these.
     weights : LossWeights
         Weights of the parts of the loss.
     point_weight : float
         Weight of the losses by point; that by box has 1.
     clicks : torch.Generator, optional
-        Draws the corrective clicks; there are none without it.
+        Draws the corrective clicks, on the model's device; there are none without it.
     """
-    size = example.input_size
+    size = examples[0].input_size
     device = next(sam.parameters()).device
-    rgb = torch.tensor(example.rgb, device=device).permute(2, 0, 1)[None]
     truth, boxes, points = (
-        torch.from_numpy(array).to(device)
-        for array in (example.masks, example.boxes_xyxy, example.points_xy)
+        torch.from_numpy(np.concatenate(arrays)).to(device).float()
+        for arrays in zip(*((e.masks, e.boxes_xyxy, e.points_xy) for e in examples), strict=True)
     )
     labels = torch.ones(points.shape[:2], dtype=torch.long, device=device)
-    embedding = sam.encode(sam.preprocess(rgb, size)).float()
+    x = torch.cat([_input(sam, example, device) for example in examples])
+    counts = torch.tensor([len(example.masks) for example in examples])
+    image = sam.prepare(sam.encode(x).float()).for_prompts(
+        torch.arange(len(examples)).repeat_interleave(counts).to(device)
+    )
 
-    logits, iou = sam.decode(embedding, boxes_xyxy=boxes, multimask=False, input_size=size)
+    logits, iou = sam.decode(image, boxes_xyxy=boxes, multimask=False, input_size=size)
     box_loss = prompt_loss(logits.float(), iou.float(), truth, weights)
 
     logits, iou = sam.decode(
-        embedding, points_xy=points, point_labels=labels, multimask=True, input_size=size
+        image, points_xy=points, point_labels=labels, multimask=True, input_size=size
     )
     point_loss = prompt_loss(logits.float(), iou.float(), truth, weights)
     if clicks is None:
@@ -130,7 +135,7 @@ def example_loss(
     shown = logits.detach().float()[torch.arange(len(iou)), iou.argmax(dim=1)]
     click, label = corrective_click(shown, truth, clicks)
     logits, iou = sam.decode(
-        embedding,
+        image,
         points_xy=torch.cat([points, click], dim=1),
         point_labels=torch.cat([labels, label], dim=1),
         mask_input=shown[:, None],
@@ -151,7 +156,7 @@ def corrective_click(
     logits, truth : Tensor
         (B, h, w), at the resolution of the logits; truth in 0..1.
     generator : torch.Generator
-        Draws the pixel; on the CPU.
+        Draws the pixel, on the device of the logits.
 
     Returns
     -------
@@ -162,9 +167,21 @@ def corrective_click(
     """
     inside = truth > 0.5
     wrong = (logits > MASK_THRESHOLD) != inside
-    odds = (wrong + 1e-9 * inside + 1e-15).flatten(1).cpu()
-    index = torch.multinomial(odds, 1, generator=generator).to(truth.device)
+    odds = (wrong + 1e-9 * inside + 1e-15).flatten(1)
+    index = torch.multinomial(odds, 1, generator=generator)
     row, column = index // truth.shape[-1], index % truth.shape[-1]
     middle = (LOGITS_STRIDE - 1) / 2
     points = torch.stack([column, row], dim=-1) * LOGITS_STRIDE + middle
     return points.float(), inside.flatten(1).gather(1, index).long()
+
+
+def _together(examples: Sequence[Example], pixels: int) -> Iterator[Sequence[Example]]:
+    """Cut a step into groups of images that are computed at once, of one image at least."""
+    count = max(1, pixels // examples[0].input_size ** 2)
+    for start in range(0, len(examples), count):
+        yield examples[start : start + count]
+
+
+def _input(sam: Sam, example: Example, device: torch.device) -> Tensor:
+    rgb = torch.tensor(example.rgb, device=device).permute(2, 0, 1)[None]
+    return sam.preprocess(rgb, example.input_size)

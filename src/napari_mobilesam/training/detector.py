@@ -59,6 +59,7 @@ def train_detector(
     start: nn.Module | None = None,
     device: torch.device | str = "cpu",
     progress: Callable[[int, int], None] | None = None,
+    workers: int = 0,
 ) -> Path:
     """Train a detector; the same call goes on with a run that was cut off.
 
@@ -82,6 +83,8 @@ def train_detector(
         Where to compute.
     progress : callable, optional
         Called with epochs done and epochs in all.
+    workers : int
+        Processes that prepare images; 0 prepares them in this one.
 
     Returns
     -------
@@ -104,7 +107,8 @@ def train_detector(
         result = folder / stage.result
         if not result.exists():
             weights = None if start is None else start.state_dict()
-            trainer = _trainer(stage, dataset, folder, settings, weights, str(device))
+            own = {"device": str(device), "workers": workers}
+            trainer = _trainer(stage, dataset, folder, settings, weights, own)
             if trainer is not None:
                 _report(trainer, progress, before, total)
                 with _threads_unchanged():
@@ -174,13 +178,13 @@ def _trainer(
     folder: Path,
     settings: DetectorTrainingSettings,
     start: dict[str, Tensor] | None,
-    device: str,
+    own: dict[str, Any],
 ) -> Any:
     """Ultralytics' trainer, at its start or where it was cut off; None if it has finished."""
     options = _options(stage, settings) | {
         "data": str(dataset.resolve()),
         "save_dir": str(folder.resolve() / stage.name),
-        "device": device,
+        **own,
     }
     last = folder / stage.name / "weights" / "last.pt"
     if last.exists():
@@ -199,6 +203,7 @@ def _options(stage: Stage, settings: DetectorTrainingSettings) -> dict[str, Any]
         "model": f"{ARCHITECTURE}{suffix}.yaml",
         "pretrained": False,
         "epochs": stage.epochs,
+        "time": None if settings.seconds is None else settings.seconds / 3600,
         "patience": 0,
         "imgsz": settings.image_size,
         "batch": settings.batch_size,
@@ -217,7 +222,6 @@ def _options(stage: Stage, settings: DetectorTrainingSettings) -> dict[str, Any]
         "flipud": 0.5,
         "hsv_h": 0.05,
         "seed": settings.seed,
-        "workers": 0,
         "amp": False,  # to check it, ultralytics would download a model
         "plots": False,
         "verbose": False,

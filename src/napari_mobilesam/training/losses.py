@@ -23,14 +23,18 @@ class LossWeights:
     focal, dice, iou : float
         Weight of each part.
     chosen : float
-        Among three masks, weight of the one that the model scores best; the mask that is best in
-        truth has weight 1.
+        Among three masks, weight of the one that a user is shown; the mask that is best in truth
+        has weight 1.
+    temperature : float
+        How much apart predicted scores must be to decide which is shown; see
+        :func:`prompt_loss`.
     """
 
     focal: float = 20.0
     dice: float = 1.0
     iou: float = 1.0
-    chosen: float = 0.3
+    chosen: float = 0.6
+    temperature: float = 0.05
 
 
 SAM_WEIGHTS = LossWeights()
@@ -78,7 +82,9 @@ def prompt_loss(
     """Mean loss of B prompts with one or three candidate masks each.
 
     Of three candidates, the one of the least loss is taught (arXiv 2304.02643, section 3,
-    "Resolving ambiguity"), and with a lower weight the one that a user would be shown first.
+    "Resolving ambiguity"), and with a lower weight the one that a user would be shown first. That
+    choice is softened, by a softmax of the predicted scores, so that it is learned as well: the
+    loss expected of it falls when a better candidate is scored higher.
 
     Parameters
     ----------
@@ -100,7 +106,7 @@ def prompt_loss(
     mask_loss = weights.focal * focal_loss(logits, truth) + weights.dice * dice_loss(logits, truth)
     loss = mask_loss.amin(dim=1)
     if logits.shape[1] > 1:
-        chosen = predicted_iou.argmax(dim=1, keepdim=True)
-        loss = loss + weights.chosen * mask_loss.gather(1, chosen)[:, 0]
+        shown = (predicted_iou / weights.temperature).softmax(dim=1)
+        loss = loss + weights.chosen * (shown * mask_loss).sum(dim=1)
     honesty = (predicted_iou - true_iou(logits, truth)).square().mean(dim=1)
     return (loss + weights.iou * honesty).mean()

@@ -23,6 +23,29 @@ from napari_mobilesam.zoo.checkpoints import load_sam
 DATA = DataSettings(objects_per_image=4)
 TRAINING = DecoderGuidedSettings(steps=100_000, seconds=5400, corrective_share=0.25)
 
+GPU_DATA = DataSettings(
+    input_sizes=(384, 512, 768, 1024),
+    size_weights=(0.1, 0.45, 0.2, 0.25),
+    pixels_per_step=24 * 512**2,
+    objects_per_image=16,
+    whole_share=0.35,
+)
+GPU_TRAINING = DecoderGuidedSettings(
+    steps=100_000,
+    seconds=600,
+    learning_rate=3e-4,
+    average_decay=0.99,
+    bfloat16=True,
+    corrective_share=0.3,
+    pixels_at_once=24 * 512**2,
+    checkpoint_seconds=60,
+)
+
+
+def recipe(device: torch.device) -> tuple[DataSettings, DecoderGuidedSettings]:
+    """What to learn from and how, on a device: a GPU takes many larger images at once."""
+    return (GPU_DATA, GPU_TRAINING) if device.type == "cuda" else (DATA, TRAINING)
+
 
 def train_micro(
     images: Sequence[Path],

@@ -62,7 +62,13 @@ class DecoderGuidedSettings(FitSettings):
         1.5, ge=0, title="Point weight", description="Weight of point prompts; boxes have 1."
     )
     corrective_share: Fraction = Field(
-        0.4, title="Corrective share", description="Share of the images with a corrective click."
+        0.4, title="Corrective share", description="Share of the steps with corrective clicks."
+    )
+    pixels_at_once: int = Field(
+        0,
+        ge=0,
+        title="Pixels at once",
+        description="Input pixels of the images computed together; with 0 one image at a time.",
     )
 
 
@@ -96,6 +102,12 @@ class DetectorTrainingSettings(Settings):
     )
     box_epochs: int = Field(
         30, ge=1, title="Epochs of boxes", description="Of boxes alone, afterwards."
+    )
+    seconds: float | None = Field(
+        None,
+        gt=0,
+        title="Seconds",
+        description="Each stage ends after so long; the rate of learning falls to fit.",
     )
     image_size: int = Field(
         416,
