@@ -52,6 +52,27 @@ def test_two_windows_annotate_side_by_side(open_window, qtbot):
     assert second.data[CENTRES[2]] == 2
 
 
+def test_a_widget_says_what_to_begin_with(no_leaks, make_napari_viewer, discs, qtbot):
+    viewer = make_napari_viewer()
+    widget = AnnotateWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    assert "Open an image" in widget.status.text()
+    image = viewer.add_image(discs)
+    assert "Click on an object" in widget.status.text()
+    viewer.layers.remove(image)
+    assert "Open an image" in widget.status.text()
+    viewer.add_image(discs)
+    widget.controller.embed()
+    finish(qtbot, widget.controller)
+    said = widget.status.text()
+    assert "is embedded" in said
+    viewer.add_image(discs)
+    assert widget.status.text() == said
+    no_leaks.extend(viewer.layers)
+    viewer.close()
+    qtbot.wait(50)
+
+
 def test_a_widget_closed_in_mid_run_leaves_the_viewer_alone(open_window, qtbot):
     viewer, widget = open_window()
     controller = widget.controller

@@ -43,7 +43,7 @@ GPU_TRAINING = DecoderGuidedSettings(
 
 
 def recipe(device: torch.device) -> tuple[DataSettings, DecoderGuidedSettings]:
-    """What to learn from and how, on a device: a GPU takes many larger images at once."""
+    """Tell what to learn from and how, on a device: a GPU takes many larger images at once."""
     return (GPU_DATA, GPU_TRAINING) if device.type == "cuda" else (DATA, TRAINING)
 
 

@@ -84,7 +84,7 @@ class AnnotateWidget(BoundWidget):
         self.model = self._model_combo()
         self.embed = button("Embed", "Run the encoder on the displayed plane (G).", primary=True)
         self.progress = Progress()
-        self.status = Status()
+        self.status = Status("Click on an object, or draw around one, to begin.")
         self.tools = Choice(
             {
                 "point": ("Points", "Click on objects, or beside them (8)."),
@@ -228,6 +228,7 @@ class AnnotateWidget(BoundWidget):
 
     def _show_layers(self) -> None:
         prompting = self.controller.prompting
+        self.status.greet(has_image=self.controller.image is not None)
         self.channels.refresh()
         self.image.show_layer(self.controller.image)
         self.points.show_layer(prompting.points)

@@ -71,7 +71,7 @@ class BatchWidget(BoundWidget):
         self._show_choices()
         self._show_results()
         self._connect()
-        self.status.say("Choose images and a folder for the results.")
+        self.status.greet(has_image=True)
 
     def busy(self) -> bool:
         """Whether a batch is under way."""
@@ -90,7 +90,7 @@ class BatchWidget(BoundWidget):
         self.model = _model_combo()
         self.reading = settings_form(self.preferences, READING)
         self.run = button("Label all images", "Go on where an earlier run stopped.", primary=True)
-        self.progress, self.status = Progress(), Status()
+        self.progress, self.status = Progress(), Status("Choose images and a folder for the results.")
         self.failures = QListWidget()
         self.failures.setToolTip("Images that failed, and why.")
         self.failures.setWordWrap(True)

@@ -73,7 +73,7 @@ class EverythingWidget(BoundWidget):
         )
         self.accept = button("Accept all", "Write what is shown.", primary=True)
         self.discard = button("Discard", "Forget what was found.")
-        self.status = Status()
+        self.status = Status("Press Find everything to begin.")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 4, 8, 8)
         layout.setSpacing(6)
@@ -128,6 +128,7 @@ class EverythingWidget(BoundWidget):
     def _show_found(self) -> None:
         here = self.controller.here
         found = None if here is None else here.session.found
+        self.status.greet(has_image=self.controller.image is not None)
         self.accept.setEnabled(bool(found))
         self.discard.setEnabled(found is not None)
         if found is not None:

@@ -116,13 +116,25 @@ class Progress(QWidget):
 
 
 class Status(QLabel):
-    """What happened last; mishaps in another colour."""
+    """What happened last; mishaps in another colour.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    invitation : str
+        What to begin with once there is an image.
+    """
+
+    def __init__(self, invitation: str) -> None:
         super().__init__()
         self.setWordWrap(True)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.say("Open an image to begin.")
+        self._greetings = ("Open an image to begin.", invitation)
+        self.say(self._greetings[False])
+
+    def greet(self, has_image: bool) -> None:
+        """Say what to begin with, as long as nothing has happened."""
+        if self.text() in self._greetings:
+            self.say(self._greetings[has_image])
 
     def say(self, text: str) -> None:
         """Show a message."""
