@@ -50,8 +50,9 @@ def table(model: str, dataset: Path, arguments: argparse.Namespace) -> pd.DataFr
         objects_per_image=arguments.objects,
         device="cpu",
     )
-    engine = TorchEngine(load_sam(get_card(model)), choose_device("cpu"))
-    scores = evaluate_prompts(engine, [coins()], arguments.input_size, 24)
+    card = get_card(model)
+    engine = TorchEngine(load_sam(card), choose_device("cpu"))
+    scores = evaluate_prompts(engine, [coins()], arguments.input_size or card.input_size, 24)
     return pd.concat([rows, pd.DataFrame([scores.as_row()], index=["coins (never shown)"])])
 
 
@@ -99,10 +100,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--model", default="micro", help="name or checkpoint")
-    parser.add_argument("--input-size", type=int, default=512)
+    parser.add_argument("--input-size", type=int, help="the model's own if not given")
     parser.add_argument("--images", type=int, help="evenly spaced ones; all if not given")
     parser.add_argument("--scenes", type=int, default=3, help="synthetic scenes of each kind")
-    parser.add_argument("--objects", type=int, default=8, help="most objects of an image")
+    parser.add_argument("--objects", type=int, default=12, help="most objects of an image")
     parser.add_argument("--picture", type=Path)
     arguments = parser.parse_args()
     if arguments.picture:

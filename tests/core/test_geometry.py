@@ -17,7 +17,7 @@ def test_longest_side_fills_the_input(plane, resized):
 
 @pytest.mark.parametrize(
     ("longest", "side"),
-    [(1, 512), (512, 512), (513, 768), (548, 768), (549, 1024), (20_000, 1024)],
+    [(1, 512), (365, 512), (366, 768), (548, 768), (549, 1024), (20_000, 1024)],
 )
 def test_small_planes_are_shown_larger_up_to_the_greatest_side(longest, side):
     assert side_for((512, 1024), (1, longest)) == side_for((512, 1024), (longest, 1)) == side

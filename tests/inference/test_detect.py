@@ -95,3 +95,34 @@ def test_the_bundled_detector_draws_its_boxes_around_disks(micro):
     found = micro.propose(rgb, micro.default_settings())
     for expected in ((26, 16, 55, 45), (11, 136, 40, 165)):
         assert np.abs(found.boxes_yxyx - expected).max(axis=1).min() < 3
+
+
+class Corner(torch.nn.Module):
+    """Proposes a box around what is bright, two pixels too far to the right as it sees it."""
+
+    def forward(self, image):
+        rows, cols = torch.nonzero(image[0, 0] > 0.9, as_tuple=True)
+        x0, x1 = cols.min() + 2, cols.max() + 3
+        y0, y1 = rows.min(), rows.max() + 1
+        box = torch.tensor([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0, 0.8])
+        return (box.view(1, 5, 1),)
+
+
+def test_a_second_look_evens_out_what_depends_on_the_side():
+    rgb = np.zeros((64, 96, 3), np.uint8)
+    rgb[8:24, 16:40] = 255
+    detector = Detector(Corner(), torch.device("cpu"))
+    once = detector.propose(rgb, DetectorSettings(image_size=96))
+    twice = detector.propose(rgb, DetectorSettings(image_size=96, second_look=True))
+    np.testing.assert_allclose(once.boxes_yxyx, [(8, 18, 24, 42)])
+    np.testing.assert_allclose(twice.boxes_yxyx, [(8, 16, 24, 40)])
+    np.testing.assert_allclose(twice.confidence, [0.8])
+
+
+def test_what_one_look_alone_sees_counts_half():
+    network = Told((20, 10, 60, 30, 0.8))
+    assert len(propose(network, second_look=True, confidence=0.41)) == 0
+    assert propose(network, second_look=True, confidence=0.3).confidence.tolist() == (
+        pytest.approx([0.4, 0.4])
+    )
+    assert len(propose(network, second_look=True, confidence=0.3, max_objects=1)) == 1

@@ -23,15 +23,12 @@ SIDE_STEP = 256
 def side_for(size: InputSize, plane_shape: tuple[int, int]) -> int:
     """Choose the side of the input for a plane.
 
-    A plane that the least side can show gets that, as objects that fill much of the input are
-    segmented worse. A larger one gets the least side that shows it ``ZOOM`` times as large, up to
-    the greatest, as the decoder's logits are four times coarser than the input.
+    A plane gets the side that shows it ``ZOOM`` times as large, as the decoder's logits are four
+    times coarser than the input; but no less and no more than the two sides given.
     """
     if isinstance(size, int):
         return size
     least, most = size
-    if max(plane_shape) <= least:
-        return least
     side = ceil(ZOOM * max(plane_shape) / SIDE_STEP) * SIDE_STEP
     return min(max(side, least), most)
 

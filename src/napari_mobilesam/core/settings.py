@@ -60,6 +60,11 @@ class DetectorSettings(Settings):
     max_objects: int = Field(
         320, ge=1, le=10_000, title="Maximum objects", description="The most confident boxes kept."
     )
+    second_look: bool = Field(
+        False,
+        title="Second look",
+        description="Shows the detector the image upside down as well; boxes are means of both.",
+    )
 
 
 class GridSettings(Settings):

@@ -9,13 +9,17 @@ from PIL import Image
 
 from napari_mobilesam.core.geometry import InputFrame, Window
 from napari_mobilesam.core.settings import DetectorSettings
-from napari_mobilesam.core.suppression import nms
+from napari_mobilesam.core.suppression import fuse, nms
 
 STRIDE = 32
 """The detector's input sides are multiples of this."""
 
 OWN_ZOOM, MAX_OWN_SIZE = 1.5, 1536
 """Where no size is set, the detector sees images so many times as large, up to a longest side."""
+
+FAINT, SAME_OBJECT = 0.05, 0.55
+"""A look takes boxes of so little confidence along, as another may confirm them; and the least IoU
+of boxes of one object in several looks."""
 
 PADDING_GREY = 114
 """Grey level that ultralytics pads its training images with."""
@@ -78,13 +82,29 @@ class Detector:
             round(OWN_ZOOM * max(rgb.shape[:2])), MAX_OWN_SIZE
         )
         frame = InputFrame(rgb.shape[:2], longest_side)
+        if not settings.second_look:
+            return _inside(*self._look(rgb, frame, settings), frame.plane_shape)
+        faint = settings.changed(confidence=min(settings.confidence, FAINT))
+        turned = np.ascontiguousarray(rgb[::-1, ::-1])
+        looks = [self._look(rgb, frame, faint), self._look(turned, frame, faint)]
+        boxes, confidence = (list(arrays) for arrays in zip(*looks, strict=True))
+        boxes[1] = (np.tile(frame.plane_shape, 2) - boxes[1])[:, [2, 3, 0, 1]]
+        fused, scores = fuse(boxes, confidence, SAME_OBJECT)
+        best = np.argsort(-scores, kind="stable")[: settings.max_objects]
+        best = best[scores[best] > settings.confidence]
+        return _inside(fused[best], scores[best].astype(np.float32), frame.plane_shape)
+
+    def _look(
+        self, rgb: NDArray[np.uint8], frame: InputFrame, settings: DetectorSettings
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """Boxes (N, 4) in plane pixels and their confidence, after suppression."""
         output = self._network(_letterbox(rgb, frame).to(self._device))
         centre, size, confidence = output[0][0].float().split([2, 2, 1])
         likely = confidence[0] > settings.confidence
         corners = torch.cat([centre - size / 2, centre + size / 2]).T[likely].cpu().numpy()
         scores = confidence[0, likely].cpu().numpy()
         kept = nms(corners, scores, settings.nms_iou, settings.max_objects)
-        return _inside(frame.boxes_from_input(corners[kept]), scores[kept], frame.plane_shape)
+        return frame.boxes_from_input(corners[kept]), scores[kept]
 
 
 def _letterbox(rgb: NDArray[np.uint8], frame: InputFrame) -> torch.Tensor:

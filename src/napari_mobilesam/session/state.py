@@ -119,6 +119,7 @@ class SessionState:
             self.field = field
             self.ticket("decode")
             self._decoded = self.hovered = None
+            self.candidates_changed.emit()
 
     def go_to(self, key: PlaneKey) -> None:
         """Annotate another plane from now on."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from napari_mobilesam.core.geometry import InputSize
 from napari_mobilesam.core.scene import Scene
 from napari_mobilesam.evaluation.prompted import evaluate_prompts
 from napari_mobilesam.inference.engine import TorchEngine, choose_device
@@ -112,7 +113,7 @@ def score_table(
     model: str,
     validation: Path,
     *,
-    input_size: int = 512,
+    input_size: InputSize | None = None,
     images: int | None = None,
     scenes_per_kind: int = 4,
     objects_per_image: int = 12,
@@ -126,8 +127,8 @@ def score_table(
         Name or path of a model.
     validation : Path
         Labelled images that it did not learn from.
-    input_size : int
-        Side of the encoder's input, in pixels.
+    input_size : InputSize, optional
+        Side of the encoder's input, in pixels; the model's own by default.
     images : int, optional
         How many of the labelled images, evenly spaced; all of them by default.
     scenes_per_kind : int
@@ -142,7 +143,9 @@ def score_table(
     DataFrame
         A row a kind, as :meth:`~napari_mobilesam.evaluation.prompted.Scores.as_row` gives it.
     """
-    engine = TorchEngine(load_sam(get_card(model)), choose_device(device))
+    card = get_card(model)
+    size = card.input_size if input_size is None else input_size
+    engine = TorchEngine(load_sam(card), choose_device(device))
     held_out = LabelledImages(validation)
     step = 1 if images is None else max(1, len(held_out) // images)
 
@@ -152,7 +155,7 @@ def score_table(
             yield kind, validation_scenes(kind, scenes_per_kind)
 
     rows = {
-        kind: evaluate_prompts(engine, some, input_size, objects_per_image).as_row()
+        kind: evaluate_prompts(engine, some, size, objects_per_image).as_row()
         for kind, some in scenes()
     }
     return pd.DataFrame.from_dict(rows, orient="index")

@@ -27,11 +27,17 @@ MICRO_DETECTOR = WeightFile(
     "detector",
     "detector.safetensors",
     Local(BUNDLED_WEIGHTS / "detector.safetensors"),
-    sha256="f4c91463e1e6cb83b09ad628b87737edf98738afc3458a343ec4e561468bf224",
-    size=6_076_094,
+    sha256="68955f97cb0948d12720c5b044208ee691d6824aaf32257bc26f540b6a245405",
+    size=6_076_118,
 )
 MICRO_EVERYTHING = EverythingSettings(
-    confidence=0.4, nms_iou=0.7, image_size=None, min_score=0.5, min_area=10, max_overlap=0.5
+    confidence=0.36,
+    nms_iou=0.7,
+    image_size=None,
+    second_look=True,
+    min_score=0.5,
+    min_area=10,
+    max_overlap=0.5,
 )
 """What suits the bundled detector, and so every model that has none of its own."""
 
@@ -126,8 +132,8 @@ _CARDS = (
                 "encoder",
                 "encoder.safetensors",
                 Local(BUNDLED_WEIGHTS / "encoder.safetensors"),
-                sha256="01f595635e703345731965602a388747588962fac4e856bb58416ae954abedaa",
-                size=11_542_400,
+                sha256="3c016ad688debc96e1b7d11702af52d5b3d168a60f8b1b498f443a5c6aa5337c",
+                size=11_542_464,
             ),
             MICRO_DECODER,
             MICRO_DETECTOR,
@@ -135,7 +141,7 @@ _CARDS = (
         licence="Apache-2.0",
         citation=f"napari-mobilesam; {_MOBILE_SAM_PAPER}; {_SAM_PAPER}; "
         "Ma et al., Segment anything in medical images, doi 10.1038/s41467-024-44824-z",
-        input_size=(512, 1024),
+        input_size=(768, 1024),
         everything=MICRO_EVERYTHING,
     ),
     ModelCard(

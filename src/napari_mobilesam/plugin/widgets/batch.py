@@ -90,7 +90,10 @@ class BatchWidget(BoundWidget):
         self.model = _model_combo()
         self.reading = settings_form(self.preferences, READING)
         self.run = button("Label all images", "Go on where an earlier run stopped.", primary=True)
-        self.progress, self.status = Progress(), Status("Choose images and a folder for the results.")
+        self.progress, self.status = (
+            Progress(),
+            Status("Choose images and a folder for the results."),
+        )
         self.failures = QListWidget()
         self.failures.setToolTip("Images that failed, and why.")
         self.failures.setWordWrap(True)
