@@ -253,7 +253,7 @@ def test_prompts_that_mean_nothing(micro_1024, embedding, prompts):
 
 
 def test_an_embedding_of_another_model_or_image_is_refused(micro, embedding):
-    with pytest.raises(PromptError, match=r"micro at input size 512.*micro at input size 1024"):
+    with pytest.raises(PromptError, match=r"micro at input size 768.*micro at input size 1024"):
         micro.predict(embedding, points=[(1, 1)])
     with pytest.raises(ImageError, match="not of this image"):
         micro.everything(np.zeros((8, 9)), embedding=micro.embed(np.zeros((9, 8))))
