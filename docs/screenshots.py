@@ -19,7 +19,8 @@ from napari_mobilesam.plugin.widgets.everything import EverythingWidget
 
 IMAGES = Path(__file__).parent / "images"
 WINDOW = 1280, 860
-OBJECT, ANOTHER, BESIDE = (400, 318), (330, 318), (250, 318)
+NUCLEUS, BESIDE = (281, 295), (271, 288)
+VIEW, ZOOM = (310, 320), 4
 
 
 def finish(controller):
@@ -36,7 +37,7 @@ def shoot(viewer, name):
 
 
 def main():
-    """Annotate an object by points, then find everything."""
+    """Annotate a nucleus by points, then find all of them."""
     IMAGES.mkdir(exist_ok=True)
     os.environ["MOBILESAM_CACHE_DIR"] = tempfile.mkdtemp()  # no work to restore, nothing kept
     viewer = napari.Viewer()
@@ -46,12 +47,16 @@ def main():
     viewer.window.add_dock_widget(annotate, name="Annotate")
     controller = annotate.controller
     controller.prompting.create_layers()
-    controller.prompting.points.add([OBJECT, ANOTHER])
+    viewer.scene.camera.center, viewer.scene.camera.zoom = VIEW, ZOOM
+    controller.prompting.points.add(NUCLEUS)
     controller.prompting.set_kind("negative")
     controller.prompting.points.add(BESIDE)
     finish(controller)
     shoot(viewer, "annotate")
     controller.prompting.accept()
+    controller.proposing.settings = controller.proposing.settings.changed(
+        confidence=0.15, max_area=1500
+    )
     everything = EverythingWidget(viewer)
     viewer.window.add_dock_widget(everything, name="Everything", tabify=True)
     controller.proposing.run()
