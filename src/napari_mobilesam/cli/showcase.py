@@ -30,6 +30,9 @@ PROMPTS = {
 }
 """Three glands, each by another kind of prompt."""
 
+INPUT_SIZE = 512
+"""Glands, large and full of texture, are better seen from farther away than by default."""
+
 FOR_NUCLEI: dict[str, object] = {"confidence": 0.2, "image_size": 1024, "max_area": 1000}
 """Parameters of everything mode that suit the picture: many faint objects, none of them large."""
 
@@ -38,7 +41,7 @@ def show(folder: Path, model: str, device: str) -> None:
     """Segment glands from prompts and all nuclei; write the results and report on each step."""
     steps = _Steps()
     with steps.step("load the model"):
-        sam = load_model(model, device=device)
+        sam = load_model(model, device=device, input_size=INPUT_SIZE)
     tissue = immunohistochemistry()
     nuclei = _nuclear_stain(tissue)
     glands = _find_glands(sam, tissue, steps)
@@ -54,7 +57,8 @@ def show(folder: Path, model: str, device: str) -> None:
         _overlay(tissue, glands, objects).save(folder / "overlay.png")
     out.print(steps.table)
     out.print(f"\nLook at [bold]{escape(str(folder / 'overlay.png'))}[/]. The same again:")
-    options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in FOR_NUCLEI.items())
+    changes = {"input_size": INPUT_SIZE} | FOR_NUCLEI
+    options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in changes.items())
     command = f"napari-mobilesam segment {folder / 'nuclei.png'} {options} -o {folder / 'again'}"
     out.print(escape(command), soft_wrap=True)
 
