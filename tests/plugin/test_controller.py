@@ -4,6 +4,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_mobilesam.plugin.controller import Controller
+from napari_mobilesam.plugin.models import LoadModel
 from napari_mobilesam.plugin.prompt_layers import COLUMN
 from napari_mobilesam.plugin.threads import Inline
 
@@ -12,6 +13,10 @@ from .scenes import STACK, TURNED
 
 AREA = 1513
 """Pixels of a disc of radius 22."""
+
+
+ORIGINAL = LoadModel.run
+"""What the fixtures put a loaded model in place of."""
 
 
 def label_sizes(layer):
@@ -404,3 +409,23 @@ def test_two_viewers_do_not_meet(prompting, discs):
     other.add_image(discs)
     prompting.points.add(CENTRES[0])
     assert len(other.layers) == 1
+
+
+def test_another_side_of_the_input_loads_the_model_anew(viewer, discs, monkeypatch):
+    asked = []
+
+    def run(work, progress):
+        asked.append(work.input_size)
+        return ORIGINAL(work, progress)
+
+    monkeypatch.setattr(LoadModel, "run", run)
+    controller = Controller(viewer, Inline(), Inline())
+    viewer.add_image(discs)
+    controller.embed()
+    controller.set_preferences(input_size="256", cache_gigabytes=0)
+    assert controller.model is None
+    controller.embed()
+    assert asked == [None, 256]
+    assert controller.model.input_size == 256
+    assert controller.here.session.embedding.frame.input_size == 256
+    controller.close()

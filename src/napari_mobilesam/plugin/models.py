@@ -69,16 +69,20 @@ class LoadModel:
         What :func:`~napari_mobilesam.api.load_model` takes.
     cache_gigabytes : int
         Size of the cache of embeddings; 0 for none.
+    input_size : int, optional
+        Side of the encoder's input, in pixels; the model's own if not given.
     """
 
     name: str
     device: str
     cache_gigabytes: int
+    input_size: int | None = None
 
     @classmethod
     def of(cls, preferences: Preferences) -> LoadModel:
         """Find the work that preferences ask for."""
-        return cls(preferences.model, preferences.device, preferences.cache_gigabytes)
+        size = None if preferences.input_size == "auto" else int(preferences.input_size)
+        return cls(preferences.model, preferences.device, preferences.cache_gigabytes, size)
 
     def run(self, progress: Callable[[int, int], None]) -> MobileSAM:
         """Fetch what is missing, then build the networks; ``progress`` is told bytes."""
@@ -89,7 +93,9 @@ class LoadModel:
             from napari_mobilesam.api import load_model
 
             import_module("napari_mobilesam.session.session")  # needed next, while painting
-            return load_model(self.name, device=self.device, cache=self._cache())
+            return load_model(
+                self.name, device=self.device, input_size=self.input_size, cache=self._cache()
+            )
 
     def _cache(self) -> EmbeddingCache | Literal[False]:
         if not self.cache_gigabytes:

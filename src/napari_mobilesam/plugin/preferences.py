@@ -17,6 +17,7 @@ SECTION, BATCH_SECTION = "annotate", "batch"
 TakenOrAsk = Literal["keep", "replace", "ask"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Seen = Literal["auto", "plane", "128", "256", "512", "1024", "2048"]
+ShownAt = Literal["auto", "256", "512", "768", "1024"]
 
 
 class Preferences(Settings):
@@ -33,6 +34,12 @@ class Preferences(Settings):
         title="Intensities",
         description="Stretch each plane between percentiles 0.1 and 99.9, or as the layer is "
         "displayed (contrast limits and gamma).",
+    )
+    input_size: ShownAt = Field(
+        "auto",
+        title="Shown at",
+        description="Side in pixels at which the encoder is shown a plane: larger for small "
+        "objects, 512 for large ones with texture inside. Auto is the model's own choice.",
     )
     field: Seen = Field(
         "auto",

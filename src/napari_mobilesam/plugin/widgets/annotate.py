@@ -34,6 +34,7 @@ MORE = (
     "device",
     "appearance",
     "objects",
+    "input_size",
     "field",
     "auto_embed",
     "neighbours",
