@@ -33,8 +33,8 @@ def test_so_many_objects_are_evenly_spaced_and_a_third_as_many_inner_ones():
 
 
 def test_scores_are_those_of_the_masks_that_a_user_sees(engine, discs):
-    scores = evaluate_prompts(engine, [discs], 128, None)
-    embedding = embed_plane(engine, discs.image, model="", input_size=128)
+    scores = evaluate_prompts(engine, [discs], 256, None)
+    embedding = embed_plane(engine, discs.image, model="", input_size=256)
     masks = [discs.labels == label for label in (3, 5, 8, 9)] + [discs.inner == 1]
     box, point, best = [], [], []
     for mask in masks:
