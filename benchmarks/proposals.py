@@ -10,8 +10,8 @@ import numpy as np
 
 import napari_mobilesam as mobilesam
 from napari_mobilesam.core.planes import to_rgb8
+from napari_mobilesam.core.suppression import box_iou
 from napari_mobilesam.evaluation.prompted import objects_of
-from napari_mobilesam.evaluation.recall import box_iou
 from napari_mobilesam.training.synthetic import KINDS
 from napari_mobilesam.training.validation import validation_scenes
 

@@ -9,10 +9,10 @@ from pycocotools.cocoeval import COCOeval
 
 from napari_mobilesam.core.masks import CroppedMask
 from napari_mobilesam.core.overlaps import crops_iou
+from napari_mobilesam.core.suppression import box_iou
 from napari_mobilesam.evaluation.recall import (
     average_recall,
     average_recall_by_size,
-    box_iou,
 )
 
 BUDGETS = (1, 5, 20)

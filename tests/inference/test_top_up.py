@@ -5,7 +5,7 @@ from skimage.draw import disk
 from napari_mobilesam.api import load_model
 from napari_mobilesam.core.masks import CroppedMask
 from napari_mobilesam.core.planes import to_rgb8
-from napari_mobilesam.evaluation.recall import box_iou
+from napari_mobilesam.core.suppression import box_iou
 from napari_mobilesam.inference.top_up import missed_points, more_proposals
 
 CENTRES = [(30, 30), (30, 90), (90, 40), (100, 100)]

@@ -50,16 +50,17 @@ def edit(controller, dice):
                 controller.proposing.run,
                 controller.proposing.cancel,
                 controller.prompting.step,
-                controller.prompting.accept,
+                lambda: accept_what_is_seen(controller),
                 controller.accepting.undo,
                 lambda: controller.set_preferences(model=dice.choice(["micro", "mobile_sam"])),
             ]
         )()
 
 
-def fail_unless_nothing_was_left_to_label(text):
-    if "no label would change" not in text:
-        pytest.fail(text)
+def accept_what_is_seen(controller):
+    here = controller.here
+    if here is not None and any(mask.area for mask in here.session.masks):
+        controller.prompting.accept()
 
 
 def test_a_thousand_edits_leave_nothing_behind(discs, qtbot):
@@ -69,7 +70,8 @@ def test_a_thousand_edits_leave_nothing_behind(discs, qtbot):
     controller = bind(viewer)
     assert bind(viewer) is controller
     release(controller)
-    controller.failed.connect(fail_unless_nothing_was_left_to_label)
+    controller.failed.connect(pytest.fail)
+    controller.set_preferences(taken="replace")  # so that there always is something to accept
     controller.prompting.create_layers()
     controller.proposing.settings = controller.proposing.settings.changed(image_size=256)
     measured = []

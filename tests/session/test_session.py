@@ -4,6 +4,7 @@ import zarr
 
 from napari_mobilesam.core.drawn import BoxPrompt, MaskPrompt, PointPrompt
 from napari_mobilesam.core.errors import ImageError, LabelsFullError, PromptError
+from napari_mobilesam.core.masks import CroppedMask
 from napari_mobilesam.core.settings import FilterSettings
 from napari_mobilesam.scripting import open_session, replay_session
 from napari_mobilesam.session.embeddings import KEPT
@@ -348,3 +349,12 @@ def test_planes_of_an_ome_zarr_are_annotated_as_those_of_an_array(micro, image, 
     session.save(tmp_path / "story.mobilesam.json")
     again = replay_session(tmp_path / "story.mobilesam.json", tmp_path / "cells.zarr", model=micro)
     np.testing.assert_array_equal(again, arrays[0])
+
+
+def test_an_empty_mask_is_called_empty(session, monkeypatch):
+    session.add_box((13, 13, 47, 47))
+    nothing = CroppedMask(0, 0, np.zeros((2, 2), np.bool_))
+    monkeypatch.setattr(type(session), "masks", property(lambda _: (nothing,)))
+    with pytest.raises(PromptError, match="the mask is empty"):
+        session.accept()
+    assert session.log == ()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 
 def nms(
@@ -79,7 +79,7 @@ def fuse(
     for best in np.argsort(-score, kind="stable"):
         if not alive[best]:
             continue
-        overlap = _iou(every[best], every)
+        overlap = box_iou(every[best], every)[0]
         near = np.flatnonzero(alive & (overlap >= iou))
         near = near[np.argsort(-overlap[near], kind="stable")]
         alive[near], alive[best] = False, False
@@ -91,9 +91,25 @@ def fuse(
     return table[:, :4], table[:, 4]
 
 
-def _iou(box: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    shared = sides.clip(0).prod(axis=1)
-    union = (box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(axis=1) - shared
-    iou: NDArray[np.float64] = np.divide(shared, union, out=np.zeros(len(others)), where=union > 0)
+def box_iou(boxes: ArrayLike, others: ArrayLike) -> NDArray[np.float64]:
+    """Intersection over union of every box with every other one.
+
+    Parameters
+    ----------
+    boxes, others : (N, 4) and (M, 4) arrays
+        As :func:`nms` takes them; one without an area overlaps nothing.
+
+    Returns
+    -------
+    (N, M) float64 array
+    """
+    first = np.asarray(boxes, dtype=np.float64).reshape(-1, 1, 4)
+    second = np.asarray(others, dtype=np.float64).reshape(1, -1, 4)
+    sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(
+        first[..., :2], second[..., :2]
+    )
+    shared = np.clip(sides, 0, None).prod(axis=2)
+    areas = [(some[..., 2:] - some[..., :2]).prod(axis=2) for some in (first, second)]
+    union = areas[0] + areas[1] - shared
+    iou: NDArray[np.float64] = np.divide(shared, union, out=np.zeros_like(union), where=union > 0)
     return iou

@@ -20,12 +20,13 @@ from napari_mobilesam.core.masks import CroppedMask
 from napari_mobilesam.core.overlaps import crops_iou
 from napari_mobilesam.core.planes import to_rgb8
 from napari_mobilesam.core.scene import Scene
+from napari_mobilesam.core.suppression import box_iou
 from napari_mobilesam.evaluation.agreement import Agreement, mask_agreement
 from napari_mobilesam.evaluation.baselines import find_baseline
 from napari_mobilesam.evaluation.clicks import ClickScores, clicks_to_reach
 from napari_mobilesam.evaluation.instances import InstanceScores, score_instances
 from napari_mobilesam.evaluation.prompted import Scores, evaluate_prompts
-from napari_mobilesam.evaluation.recall import BUDGETS, average_recall, box_iou
+from napari_mobilesam.evaluation.recall import BUDGETS, average_recall
 from napari_mobilesam.io.atomic import replacing
 from napari_mobilesam.io.labelled_images import LabelledImages
 

@@ -28,7 +28,7 @@ def average_recall(
     Parameters
     ----------
     overlaps : iterable of (N true, M found) float64 arrays
-        IoU in each image, of boxes (:func:`box_iou`) or of masks
+        IoU in each image, of boxes (:func:`~napari_mobilesam.core.suppression.box_iou`) or of masks
         (:func:`~.metrics.crops_iou`), the proposals in descending order of confidence.
     budgets : sequence of int
         Proposals an image.
@@ -74,27 +74,6 @@ def average_recall_by_size(
         )
         for size, (least, limit) in SIZES.items()
     }
-
-
-def box_iou(true_boxes_yxyx: ArrayLike, found_boxes_yxyx: ArrayLike) -> Overlaps:
-    """Intersection over union of every true box with every found one.
-
-    Parameters
-    ----------
-    true_boxes_yxyx, found_boxes_yxyx : (N, 4) and (M, 4) arrays
-        Half-open boxes (y0, x0, y1, x1), each with an area.
-
-    Returns
-    -------
-    (N true, M found) float64 array
-    """
-    true = np.asarray(true_boxes_yxyx, dtype=np.float64).reshape(-1, 1, 4)
-    found = np.asarray(found_boxes_yxyx, dtype=np.float64).reshape(1, -1, 4)
-    sides = np.minimum(true[..., 2:], found[..., 2:]) - np.maximum(true[..., :2], found[..., :2])
-    shared = np.clip(sides, 0, None).prod(axis=2)
-    areas = [(boxes[..., 2:] - boxes[..., :2]).prod(axis=2) for boxes in (true, found)]
-    iou: Overlaps = shared / (areas[0] + areas[1] - shared)
-    return iou
 
 
 def _taken_by(iou: Overlaps, threshold: float) -> NDArray[np.intp]:

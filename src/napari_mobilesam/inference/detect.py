@@ -76,7 +76,8 @@ class Detector:
         Returns
         -------
         Proposals
-            At most ``settings.max_objects`` boxes, after non-maximum suppression.
+            At most ``settings.max_objects`` boxes, after non-maximum suppression, and fusion
+            where there was a second look.
         """
         longest_side = settings.image_size or min(
             round(OWN_ZOOM * max(rgb.shape[:2])), MAX_OWN_SIZE

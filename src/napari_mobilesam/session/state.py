@@ -442,6 +442,11 @@ class SessionState:
             taken=taken,
             next_label=first,
         )
+        if not any(mask.area for mask in masks):
+            raise PromptError(
+                "the mask is empty",
+                remedy="Move or add a prompt, or step to another candidate.",
+            )
         if edit.is_empty:
             raise PromptError(
                 "no label would change",
