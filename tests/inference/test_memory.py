@@ -17,6 +17,7 @@ ERRORS = {
     "CUDA": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
     "CPU": RuntimeError(f"{CPU}you tried to allocate 8589934592 bytes."),
     "Windows": RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate"),
+    "oneDNN": RuntimeError("could not create a primitive"),
     "numpy": MemoryError("Unable to allocate 8.00 GiB for an array"),
 }
 

@@ -6,6 +6,7 @@ from math import ceil
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 
 Window = tuple[int, int, int, int]
 """Half-open rectangle of whole pixels, (y0, x0, y1, x1)."""
@@ -125,17 +126,19 @@ class AxisWeights:
     """Linear interpolation along one axis, from low-resolution logits to plane pixels.
 
     Up-sampling logits is separable, so the mask of a window is
-    ``rows.weights[y0:y1] @ logits @ columns.weights[x0:x1].T``.
+    ``rows.weights[y0:y1] @ logits @ columns.weights[x0:x1].T``. A pixel depends on two to four
+    logits, which makes sparse products several times faster than dense ones; and these would wake
+    the threads of numpy's BLAS, which keep the network's own from their cores for a while.
 
     Parameters
     ----------
-    weights : (plane pixels, logits) float32 array
+    weights : (plane pixels, logits) sparse array of float32
         One row of weights a plane pixel, each summing to one.
     first, last : (plane pixels,) int arrays
         First and last logit that a plane pixel depends on; both never decrease.
     """
 
-    weights: NDArray[np.float32]
+    weights: sparse.csr_array
     first: NDArray[np.intp]
     last: NDArray[np.intp]
 
@@ -145,9 +148,13 @@ class AxisWeights:
         end = int(np.searchsorted(self.first, stop - 1, side="right"))
         return begin, max(begin, end)
 
-    def window(self, begin: int, end: int) -> tuple[slice, NDArray[np.float32]]:
+    def needed_for(self, begin: int, end: int) -> slice:
+        """Logits that the plane pixels ``begin:end`` depend on."""
+        return slice(int(self.first[begin]), int(self.last[end - 1]) + 1)
+
+    def window(self, begin: int, end: int) -> tuple[slice, sparse.csr_array]:
         """Logits that the plane pixels ``begin:end`` depend on, and their weights."""
-        logits = slice(int(self.first[begin]), int(self.last[end - 1]) + 1)
+        logits = self.needed_for(begin, end)
         return logits, self.weights[begin:end, logits]
 
 
@@ -158,24 +165,23 @@ def _axis_weights(
     """Weights of SAM's two resizings: logits to input, then input without padding to plane."""
     to_input = _linear_weights(input_size, logits_size)[:resized_side]
     weights = (_linear_weights(plane_side, resized_side) @ to_input).astype(np.float32)
-    occupied = weights > 0
-    first = occupied.argmax(axis=1)
-    last = occupied.shape[1] - 1 - occupied[:, ::-1].argmax(axis=1)
-    weights.flags.writeable = False
+    weights.eliminate_zeros()
+    weights.sort_indices()
+    first, last = weights.indices[weights.indptr[:-1]], weights.indices[weights.indptr[1:] - 1]
+    weights.data.flags.writeable = False
     return AxisWeights(weights, first, last)
 
 
-def _linear_weights(n_out: int, n_in: int) -> NDArray[np.float64]:
+def _linear_weights(n_out: int, n_in: int) -> sparse.csr_array:
     """Weights (n_out, n_in) of linear interpolation between pixel centres, edges repeated."""
     position = np.maximum((np.arange(n_out) + 0.5) * (n_in / n_out) - 0.5, 0.0)
     lower = position.astype(np.intp)
     upper = np.minimum(lower + 1, n_in - 1)
     fraction = position - lower
-    weights = np.zeros((n_out, n_in))
     pixel = np.arange(n_out)
-    weights[pixel, lower] = 1.0 - fraction
-    weights[pixel, upper] += fraction
-    return weights
+    values = np.concatenate([1.0 - fraction, fraction])
+    places = np.concatenate([pixel, pixel]), np.concatenate([lower, upper])
+    return sparse.csr_array((values, places), shape=(n_out, n_in))
 
 
 def clip_box(

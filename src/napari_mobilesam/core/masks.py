@@ -112,8 +112,8 @@ class MaskBatch:
             first_y, first_x = self.frame.seen[:2]
             rows, row_weights = self.frame.rows.window(from_y - first_y, to_y - first_y)
             cols, column_weights = self.frame.columns.window(from_x - first_x, to_x - first_x)
-            logits = row_weights @ self.low_res_logits[index, rows, cols] @ column_weights.T
-            wanted[from_y - y0 : to_y - y0, from_x - x0 : to_x - x0] = logits
+            across = (column_weights @ self.low_res_logits[index, rows, cols].T).T
+            wanted[from_y - y0 : to_y - y0, from_x - x0 : to_x - x0] = row_weights @ across
         return wanted
 
     def support(self, index: int, threshold: float = MASK_THRESHOLD) -> Window:

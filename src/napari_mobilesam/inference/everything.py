@@ -124,7 +124,7 @@ def _with_margin(box_yxyx: NDArray[np.float64], plane_shape: tuple[int, int]) ->
 def _positions(window: Window, frame: InputFrame) -> Window:
     """Positions of the embedding, (y0, x0, y1, x1), that a window of the plane depends on."""
     y0, x0, y1, x1 = window
-    (rows, _), (cols, _) = frame.rows.window(y0, y1), frame.columns.window(x0, x1)
+    rows, cols = frame.rows.needed_for(y0, y1), frame.columns.needed_for(x0, x1)
     return (
         rows.start // LOGITS_A_POSITION,
         cols.start // LOGITS_A_POSITION,

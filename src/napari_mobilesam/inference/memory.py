@@ -17,8 +17,10 @@ _SHORT_OF_MEMORY = (
     "failed to allocate",
     "alloc_failed",
     "bad_alloc",
+    "could not create a primitive",
 )
-"""What RuntimeErrors of torch, CUDA, Metal and OpenVINO say, in lower case."""
+"""What RuntimeErrors of torch, CUDA, Metal, OpenVINO and oneDNN say, in lower case; oneDNN names no
+cause where it has no memory for the code that it generates."""
 
 _sizes: WeakKeyDictionary[Engine, int] = WeakKeyDictionary()
 """Objects that an engine can decode at a time, where they turned out to be fewer than it says."""
