@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from napari_mobilesam.training.fit import save_encoder
+from napari_mobilesam.training.encoder import save_encoder
 from napari_mobilesam.training.synthetic import generate
 from napari_mobilesam.zoo.catalog import get_card
 from napari_mobilesam.zoo.checkpoints import architecture_of, load_sam

@@ -12,7 +12,7 @@ from napari_mobilesam.training.decoder_guided import (
     examples_loss,
     train,
 )
-from napari_mobilesam.training.fit import save_encoder
+from napari_mobilesam.training.encoder import save_encoder
 from napari_mobilesam.training.losses import SAM_WEIGHTS
 from napari_mobilesam.training.settings import DecoderGuidedSettings
 from napari_mobilesam.zoo.catalog import get_card
@@ -124,7 +124,7 @@ def test_the_clock_ends_a_run(tmp_path):
 def test_a_foreign_checkpoint_is_refused(finished, tmp_path):
     path = tmp_path / "checkpoint.pt"
     state = torch.load(finished[1] / "checkpoint.pt", weights_only=True)
-    torch.save(state | {"encoder": {"other": torch.zeros(1)}}, path)
+    torch.save(state | {"network": {"other": torch.zeros(1)}}, path)
     with pytest.raises(CheckpointError, match="empty folder"):
         train(bundled(), Steps((), DATA), SETTINGS, tmp_path)
 

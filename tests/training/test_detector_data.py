@@ -1,14 +1,15 @@
-import json
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from napari_mobilesam.core.errors import SettingsError
 from napari_mobilesam.core.scene import Scene
-from napari_mobilesam.io.annotations import read_annotations
 from napari_mobilesam.training import detector_data
-from napari_mobilesam.training.detector_data import cut, training_scenes, write_detector_dataset
+from napari_mobilesam.training.detector_data import (
+    TrainingScenes,
+    cut,
+    gather_tiles,
+    held_out_scenes,
+)
 from napari_mobilesam.training.settings import DetectorDataSettings
 from napari_mobilesam.training.synthetic import generate
 
@@ -39,44 +40,45 @@ def test_tiles_cover_the_image_and_cut_its_objects(nested):
     np.testing.assert_array_equal(tiles[0][1][0], nested.labels[:, :50])
 
 
-def test_written_polygons_are_the_objects(nested, tmp_path):
-    settings = SETTINGS.changed(tile=128, scenes=0)
-    summary = json.loads(write_detector_dataset([[nested]], [], tmp_path, settings).read_text())
-    assert summary["train"]["real"] == {"tiles": 1, "objects": 3}
-    assert summary["val"]["synthetic_share"] == 1
-    (path,) = (tmp_path / "labels" / "train").iterdir()
-    painted = read_annotations(path, format="yolo", plane_shape=(60, 100))
-    np.testing.assert_array_equal(painted, nested.labels)  # what is inside comes last, underneath
-    path.write_text(path.read_text().splitlines()[2])
-    painted = read_annotations(path, format="yolo", plane_shape=(60, 100))
-    np.testing.assert_array_equal(painted, nested.inner)
-    with Image.open(tmp_path / "images" / "train" / f"{path.stem}.png") as image:
-        assert image.size == (100, 60)
+def test_images_and_scenes_are_gathered(nested):
+    steps = []
+    colour = Scene(
+        np.stack([nested.image >> 8] * 3, -1).astype(np.uint8), nested.labels, nested.inner
+    )
+    tiles = gather_tiles([[nested], [colour]], SETTINGS, progress=lambda *s: steps.append(s))
+    assert steps == [(i, 5) for i in range(1, 6)]
+    assert tiles.images.shape == (4 + 3, 64, 64, 3)
+    assert tiles.odds[:4].tolist() == [1, 1, SETTINGS.colour_odds, SETTINGS.colour_odds]
+    share = tiles.odds[4:].sum() / tiles.odds.sum()
+    assert float(share) == pytest.approx(SETTINGS.synthetic_share)
+    np.testing.assert_array_equal(tiles.labels[1, 1, :60, :50], nested.inner[:, 50:])
+
+
+def test_scenes_alone_are_enough():
+    tiles = gather_tiles([], SETTINGS)
+    assert len(tiles) == 3
+    assert (tiles.odds > 0).all()
 
 
 def test_scenes_are_seeded_and_of_all_kinds(monkeypatch):
     drawn = []
     monkeypatch.setattr(detector_data, "generate", lambda *a: drawn.append(a) or generate(*a))
-    first, again = list(training_scenes(SETTINGS)), list(training_scenes(SETTINGS))
+    first, again = list(TrainingScenes(SETTINGS)), list(TrainingScenes(SETTINGS))
     assert [kind for kind, _, _ in drawn[:3]] == ["particles", "fluorescent_nuclei", "particles"]
     assert all(seed < detector_data.VALIDATION_SEED for _, seed, _ in drawn)
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one.image, other.image)
 
 
-def test_data_set_is_written_once_and_not_mixed(nested, tmp_path):
-    steps = []
-    write_detector_dataset(
-        [[nested]], [nested], tmp_path, SETTINGS, progress=lambda *s: steps.append(s)
-    )
-    assert steps == [(i, 7) for i in range(1, 8)]
-    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    write_detector_dataset([[nested]], [nested], tmp_path, SETTINGS)
-    assert written == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    with pytest.raises(SettingsError, match="holds another data set"):
-        write_detector_dataset([[nested]], [nested], tmp_path, SETTINGS.changed(scenes=4))
+def test_other_processes_draw_the_same_scenes():
+    here, there = (gather_tiles([], SETTINGS, workers=workers) for workers in (0, 1))
+    assert here.images.equal(there.images)
 
 
-def test_nothing_to_learn_from_is_refused(tmp_path):
+def test_held_out_scenes_are_none_to_learn_from():
+    assert [scene.labels.shape for scene in held_out_scenes(64)] == [(64, 64)] * 2
+
+
+def test_nothing_to_learn_from_is_refused():
     with pytest.raises(SettingsError, match="nothing to learn from"):
-        write_detector_dataset([], [], tmp_path, SETTINGS.changed(scenes=0))
+        gather_tiles([], SETTINGS.changed(scenes=0))

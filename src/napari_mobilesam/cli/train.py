@@ -13,6 +13,7 @@ from napari_mobilesam.training.settings import (
     DecoderGuidedSettings,
     DetectorDataSettings,
     DetectorTrainingSettings,
+    ViewSettings,
 )
 from napari_mobilesam.zoo.catalog import get_card
 
@@ -21,6 +22,7 @@ app = typer.Typer(no_args_is_help=True, help="Train an encoder or a detector on 
 ENCODER: dict[type[Settings], str] = {DecoderGuidedSettings: "Training"}
 DETECTOR: dict[type[Settings], str] = {
     DetectorDataSettings: "What is learned from",
+    ViewSettings: "How it is shown",
     DetectorTrainingSettings: "Training",
 }
 
@@ -102,45 +104,44 @@ def detector(
     ] = "micro",
     device: Device = "auto",
     workers: Annotated[
-        int, typer.Option(min=0, help="Processes that prepare images; 0 for none besides.")
+        int, typer.Option(min=0, help="Processes that draw scenes; 0 for none besides.")
     ] = 0,
     *,
     changes: dict[str, object],
 ) -> None:
-    """Train the detector of everything mode: boxes and masks together, then boxes alone.
+    """Train the detector of everything mode, from labels.
 
     The same command again goes on with a run that was cut off.
     """
-    data = DetectorDataSettings().changed(**_of(DetectorDataSettings, changes))
-    settings = DetectorTrainingSettings().changed(**_of(DetectorTrainingSettings, changes))
     card = None if start == "scratch" else get_card(start)
     if card is not None:
         fetch_files(card)
     folder = output_folder(output)
 
-    from napari_mobilesam.inference.engine import choose_device
     from napari_mobilesam.io.labelled_images import LabelledImages
     from napari_mobilesam.training.detector import train_detector
-    from napari_mobilesam.training.detector_data import write_detector_dataset
+    from napari_mobilesam.training.detector_data import gather_tiles, held_out_scenes
+    from napari_mobilesam.training.micro import detector_recipe
+    from napari_mobilesam.training.processes import process_group, rank_and_count
     from napari_mobilesam.zoo.checkpoints import load_detector
 
     sources = [LabelledImages(path) for path in images]
-    held_out = LabelledImages(validation)
-    torch_device = choose_device(device)
-    dataset = folder / "dataset"
-    with bars() as progress:
+    data = DetectorDataSettings().changed(**_of(DetectorDataSettings, changes))
+    held_out = [*LabelledImages(validation), *held_out_scenes(data.tile)]
+    with process_group(device) as own_device, bars(hidden=rank_and_count()[0] > 0) as progress:
+        settings = detector_recipe(own_device)
         with progress.bar("images") as report:
-            write_detector_dataset(sources, held_out, dataset, data, progress=report)
-        with progress.bar("epochs") as report:
-            network = None if card is None else load_detector(card)
+            tiles = gather_tiles(sources, data, workers=workers, progress=report)
+        with progress.bar("steps") as report:
             result = train_detector(
-                dataset,
+                tiles,
+                held_out,
                 folder,
-                settings,
-                start=network,
-                device=torch_device,
+                settings.changed(**_of(DetectorTrainingSettings, changes)),
+                ViewSettings().changed(**_of(ViewSettings, changes)),
+                start=None if card is None else load_detector(card),
+                device=own_device,
                 progress=report,
-                workers=workers,
             )
     note(f"The best detector is {result}.")
 

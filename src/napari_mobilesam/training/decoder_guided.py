@@ -15,7 +15,8 @@ from torch import Tensor
 from napari_mobilesam.core.masks import MASK_THRESHOLD
 from napari_mobilesam.models.sam import Sam
 from napari_mobilesam.training.datasets import LOGITS_STRIDE, Example, Steps
-from napari_mobilesam.training.fit import Progress, Validate, fit
+from napari_mobilesam.training.encoder import Validate, fit_encoder
+from napari_mobilesam.training.fit import Progress
 from napari_mobilesam.training.losses import SAM_WEIGHTS, LossWeights, prompt_loss
 from napari_mobilesam.training.settings import DecoderGuidedSettings
 
@@ -32,7 +33,7 @@ def train(
     workers: int = 0,
     weights: LossWeights = SAM_WEIGHTS,
 ) -> None:
-    """Train the image encoder of a model through its decoder; see :func:`~.fit.fit`.
+    """Train the image encoder of a model through its decoder; see :func:`~.encoder.fit_encoder`.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def train(
                 loss = examples_loss(sam, some, weights, settings.point_weight, clicks)
             yield loss
 
-    fit(
+    fit_encoder(
         sam.to(place),
         data,
         losses,

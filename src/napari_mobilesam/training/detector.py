@@ -1,32 +1,43 @@
 """Teach YOLOv8 where objects are, whatever they are.
 
 Zhang et al., MobileSAMv2 (arXiv 2312.09579), section 3.2: a detector of one class, taught boxes
-and masks together and then boxes alone. ultralytics (AGPL-3.0) trains it; what is written here is
-the course of the two stages, the contrast of what it sees, and the way in and out of safetensors.
+and masks together and then boxes alone. Networks and losses are ultralytics' (AGPL-3.0).
 """
 
-from collections.abc import Callable
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
+from skimage.measure import regionprops
 from torch import Tensor, nn
 
+from napari_mobilesam.core.planes import to_rgb8
+from napari_mobilesam.core.scene import Scene
+from napari_mobilesam.core.suppression import box_iou
+from napari_mobilesam.evaluation.instances import THRESHOLDS
+from napari_mobilesam.evaluation.metrics import Counts, match
+from napari_mobilesam.inference.detect import Detector
 from napari_mobilesam.io.atomic import replacing
 from napari_mobilesam.models.detector import import_ultralytics
-from napari_mobilesam.training.settings import DetectorTrainingSettings
-from napari_mobilesam.zoo.catalog import get_card
+from napari_mobilesam.training.fit import Score, fit
+from napari_mobilesam.training.settings import DetectorTrainingSettings, ViewSettings
+from napari_mobilesam.training.views import Tiles, Views, draw_views
+from napari_mobilesam.zoo.catalog import MICRO_EVERYTHING, get_card
 from napari_mobilesam.zoo.checkpoints import load_detector
-from napari_mobilesam.zoo.unpickle import vet_training_checkpoint
 
 ARCHITECTURE = "yolov8n"
 
-RESULT = "detector.safetensors"
-"""What a run leaves in its folder."""
+RESULT = "detector"
+"""Name of the averaged weights in the folder of a stage."""
+
+_PREFIX = "model."
+_LOSS_SCALE = 16.0
+"""Losses are means over the batch times this: the batch that ultralytics' gains are made for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,54 +48,90 @@ class Stage:
     ----------
     name : "masks" or "boxes"
         What is learned; the stage's folder, too.
-    task : "segment" or "detect"
-        What ultralytics calls it.
-    epochs : int
+    steps : int
         How long it takes.
-    result : str
-        File with the best detector of the stage.
+    network, loss : str
+        Classes of ultralytics.
     """
 
     name: Literal["masks", "boxes"]
-    task: Literal["segment", "detect"]
-    epochs: int
-    result: str
+    steps: int
+    network: str
+    loss: str
+
+    def build(self, start: nn.Module | None, seed: int) -> nn.Module:
+        """Build the network, with weights from another as far as it has them, or random ones."""
+        import_ultralytics()
+        tasks = import_module("ultralytics.nn.tasks")
+        suffix = "-seg" if self.name == "masks" else ""
+        make = getattr(tasks, self.network)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network: Any = make(f"{ARCHITECTURE}{suffix}.yaml", nc=1, verbose=False)
+        network.args = import_module("ultralytics.cfg").get_cfg()
+        if start is not None:
+            network.load_state_dict(start.state_dict(), strict=False)  # masks have their own branch
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(".dfl" not in name)
+        built: nn.Module = network.train()
+        return built
+
+    def criterion(self, network: nn.Module) -> Any:
+        """Build the stage's loss."""
+        return getattr(import_module("ultralytics.utils.loss"), self.loss)(network)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DrawnViews:
+    """Views by step: a pure function of the seed, so that a run resumes exactly."""
+
+    tiles: Tiles
+    training: DetectorTrainingSettings
+    views: ViewSettings
+
+    def __getitem__(self, step: int) -> Views:
+        """Draw the views of one step, on the device of the tiles."""
+        device = self.tiles.images.device
+        generator = torch.Generator(device).manual_seed((self.training.seed << 32) + step)
+        size = self.training.batch_size, self.training.image_size
+        with torch.no_grad():
+            return draw_views(self.tiles, *size, self.views, generator)
 
 
 def train_detector(
-    dataset: Path,
+    tiles: Tiles,
+    validation: Sequence[Scene],
     folder: Path,
     settings: DetectorTrainingSettings,
+    views: ViewSettings,
     *,
     start: nn.Module | None = None,
     device: torch.device | str = "cpu",
     progress: Callable[[int, int], None] | None = None,
-    workers: int = 0,
 ) -> Path:
     """Train a detector; the same call goes on with a run that was cut off.
 
-    Each stage has a folder with ``results.csv``, a line an epoch, and ``weights/{last,best}.pt``.
-    These are pickles of ultralytics' making, vetted before it goes on with one. A resumed run
-    continues after the last whole epoch, and draws other augmentations than one that
-    was never interrupted.
+    Each stage has a folder of its own; see :func:`~.fit.fit` for what is in it.
 
     Parameters
     ----------
-    dataset : Path
-        Folder that :func:`~.detector_data.write_detector_dataset` wrote.
+    tiles : Tiles
+        What to learn from.
+    validation : sequence of Scene
+        Labelled images to choose the best detector by; without any, it is the last.
     folder : Path
-        Where the run is kept; made if need be. Nothing is written elsewhere.
+        Where the run is kept; made if need be.
     settings : DetectorTrainingSettings
         How to train.
+    views : ViewSettings
+        How tiles are shown.
     start : Module, optional
         Detector to start from, as :func:`~napari_mobilesam.zoo.checkpoints.load_detector` gives
         it; random weights without.
     device : torch.device or str
         Where to compute.
     progress : callable, optional
-        Called with epochs done and epochs in all.
-    workers : int
-        Processes that prepare images; 0 prepares them in this one.
+        Called with steps done and steps in all.
 
     Returns
     -------
@@ -94,194 +141,125 @@ def train_detector(
     Raises
     ------
     CheckpointError
-        If the run's checkpoint is damaged, or would run more than modules when it is unpickled.
+        If the run's checkpoint is damaged or of another architecture.
     """
-    import_ultralytics()
+    place = torch.device(device)
+    data = DrawnViews(tiles.to(place), settings, views)
     stages = [
-        Stage("masks", "segment", settings.mask_epochs, "masks.safetensors"),
-        Stage("boxes", "detect", settings.box_epochs, RESULT),
+        Stage("masks", settings.mask_steps, "SegmentationModel", "v8SegmentationLoss"),
+        Stage("boxes", settings.steps, "DetectionModel", "v8DetectionLoss"),
     ]
-    total = settings.mask_epochs + settings.box_epochs
-    before = 0
-    for stage in (stage for stage in stages if stage.epochs):
-        result = folder / stage.result
-        if not result.exists():
-            weights = None if start is None else start.state_dict()
-            own = {"device": str(device), "workers": workers}
-            trainer = _trainer(stage, dataset, folder, settings, weights, own)
-            if trainer is not None:
-                _report(trainer, progress, before, total)
-                with _threads_unchanged():
-                    trainer.train()
-            export_detector(folder / stage.name / "weights" / "best.pt", result)
+    total, before = settings.mask_steps + settings.steps, 0
+    result = folder
+    for stage in (stage for stage in stages if stage.steps):
+        network = stage.build(start, settings.seed).to(place)
+        fit(
+            network,
+            data,
+            _losses(network, stage.criterion(network), place, settings),
+            settings.changed(
+                steps=stage.steps, warmup_steps=min(settings.warmup_steps, stage.steps - 1)
+            ),
+            folder / stage.name,
+            write=save_detector,
+            name=RESULT,
+            score=_score(validation, place) if validation and stage.name == "boxes" else None,
+            progress=_after(before, total, progress),
+        )
+        best = folder / stage.name / "best.safetensors"
+        result = best if best.exists() else best.with_stem(RESULT)
         start = load_detector(get_card("micro").with_detector(result))
-        before += stage.epochs
-    return folder / RESULT
+        before += stage.steps
+    return result
 
 
-def export_detector(checkpoint: Path, path: Path, *, origin: str = "") -> Path:
-    """Write the detector in a checkpoint of ultralytics in half precision, as the zoo reads it.
+def save_detector(network: nn.Module, path: Path, metadata: dict[str, str]) -> None:
+    """Write a detector in half precision, as the zoo reads it.
 
     Parameters
     ----------
-    checkpoint : Path
-        ``best.pt`` or ``last.pt`` of a run, finished or not. It is not unpickled.
+    network : Module
+        The detector.
     path : Path
         The safetensors file, replaced as a whole.
-    origin : str
-        What it learned from, for the file's header.
-
-    Raises
-    ------
-    CheckpointError
-        If the checkpoint is damaged or holds another architecture.
+    metadata : dict of str
+        More for the file's header.
     """
-    detector = load_detector(get_card("micro").with_detector(checkpoint))
     tensors = {
-        name: (value.half() if value.is_floating_point() else value).contiguous()
-        for name, value in detector.state_dict().items()
+        name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
+        for name, value in network.state_dict().items()
+        if name.startswith(_PREFIX)
     }
-    metadata = {
+    header = {
         "title": "YOLOv8n object-aware detector with one class, object; half precision",
-        "origin": origin or "trained by napari-mobilesam with ultralytics",
+        "origin": "trained by napari-mobilesam with ultralytics",
         "licence": "AGPL-3.0-only: ultralytics puts models trained with it under AGPL-3.0",
     }
     with replacing(path) as draft:
-        save_file(tensors, draft, metadata)
-    return path
+        save_file(tensors, draft, header | metadata)
 
 
-def vary_contrast(images: Tensor, share: float) -> Tensor:
-    """Alter gamma, range and polarity of a share of the images.
+def score_detector(
+    network: nn.Module, scenes: Sequence[Scene], device: torch.device
+) -> dict[str, float]:
+    """Average precision of the boxes that everything mode would decode.
 
-    Parameters
-    ----------
-    images : Tensor
-        (B, C, H, W), values in 0..1.
-    share : float
-        Odds of each image to be altered.
+    It is TP / (TP + FP + FN), over all scenes together.
+
+    Returns
+    -------
+    dict
+        "ap50" and "ap75" at one IoU, and "score", the mean over IoU 0.5 to 0.9.
     """
-
-    def draw() -> Tensor:
-        return torch.rand(len(images), 1, 1, 1, device=images.device)
-
-    gamma = 4 ** (draw() - 0.5)
-    low, high = 0.3 * draw(), 1 - 0.4 * draw()
-    altered = low + (high - low) * images**gamma
-    altered = torch.where(draw() < 0.3, 1 - altered, altered)
-    return torch.where(draw() < share, altered, images)
-
-
-def _trainer(
-    stage: Stage,
-    dataset: Path,
-    folder: Path,
-    settings: DetectorTrainingSettings,
-    start: dict[str, Tensor] | None,
-    own: dict[str, Any],
-) -> Any:
-    """Ultralytics' trainer, at its start or where it was cut off; None if it has finished."""
-    options = _options(stage, settings) | {
-        "data": str(dataset.resolve()),
-        "save_dir": str(folder.resolve() / stage.name),
-        **own,
-    }
-    last = folder / stage.name / "weights" / "last.pt"
-    if last.exists():
-        epoch = vet_training_checkpoint(last)["epoch"]
-        if epoch + 1 >= stage.epochs:
-            return None
-        options["resume"] = str(last.resolve())
-    return _trainer_class(stage, settings, start)(overrides=options)
+    detector = Detector(network, device)
+    counts = dict.fromkeys(THRESHOLDS, Counts(0, 0, 0))
+    for scene in scenes:
+        layers = (scene.labels, scene.inner)
+        true = [region.bbox for layer in layers for region in regionprops(layer)]
+        found = detector.propose(to_rgb8(scene.image), MICRO_EVERYTHING).boxes_yxyx
+        overlap = box_iou(np.reshape(true, (-1, 4)), found)
+        for threshold in THRESHOLDS:
+            counts[threshold] += match(overlap, threshold)
+    ap = {threshold: count.average_precision for threshold, count in counts.items()}
+    return {"ap50": ap[0.5], "ap75": ap[0.75], "score": sum(ap.values()) / len(ap)}
 
 
-def _options(stage: Stage, settings: DetectorTrainingSettings) -> dict[str, Any]:
-    """Tell ultralytics what to do, and not to download, plot or start anything by itself."""
-    suffix = "-seg" if stage.task == "segment" else ""
-    return {
-        "task": stage.task,
-        "model": f"{ARCHITECTURE}{suffix}.yaml",
-        "pretrained": False,
-        "epochs": stage.epochs,
-        "time": None if settings.seconds is None else settings.seconds / 3600,
-        "patience": 0,
-        "imgsz": settings.image_size,
-        "batch": settings.batch_size,
-        "nbs": settings.batch_size,
-        "optimizer": "AdamW",
-        "lr0": settings.learning_rate,
-        "lrf": 0.02,
-        "cos_lr": True,
-        "warmup_epochs": settings.warmup_epochs,
-        "warmup_bias_lr": 0.0,
-        "mosaic": settings.mosaic,
-        "close_mosaic": stage.epochs // 4,
-        "scale": settings.zoom,
-        "degrees": 90.0,
-        "fliplr": 0.5,
-        "flipud": 0.5,
-        "hsv_h": 0.05,
-        "seed": settings.seed,
-        "amp": False,  # to check it, ultralytics would download a model
-        "plots": False,
-        "verbose": False,
-    }
+def _losses(
+    network: nn.Module, criterion: Any, device: torch.device, settings: DetectorTrainingSettings
+) -> Callable[[int, Views], Iterator[Tensor]]:
+    def losses(_: int, views: Views) -> Iterator[Tensor]:
+        with torch.autocast(device.type, torch.bfloat16, settings.bfloat16):
+            found = network(views.images)
+        truth = {
+            "batch_idx": views.view,
+            "cls": torch.zeros(len(views.view), 1, device=device),
+            "bboxes": views.boxes,
+            "masks": views.instances[:, 2::4, 2::4],
+        }
+        loss, _parts = criterion(_in_float32(found), truth)
+        yield loss.sum() * (_LOSS_SCALE / len(views.images))
+
+    return losses
 
 
-def _trainer_class(
-    stage: Stage, settings: DetectorTrainingSettings, start: dict[str, Tensor] | None
-) -> type[Any]:
-    yolo = import_module("ultralytics.models.yolo")
-    base = (
-        yolo.segment.SegmentationTrainer
-        if stage.task == "segment"
-        else yolo.detect.DetectionTrainer
-    )
-
-    class Trainer(base):  # type: ignore[misc, valid-type]
-        """Reads our data set, starts from our weights, and leaves whole checkpoints behind."""
-
-        def get_dataset(self) -> dict[str, Any]:
-            images = Path(self.args.data) / "images"
-            parts = {part: str(images / part) for part in ("train", "val")}
-            return parts | {"path": images.parent, "names": {0: "object"}, "nc": 1, "channels": 3}
-
-        def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = False) -> Any:
-            model = super().get_model(cfg, weights, verbose)
-            if weights is None and start is not None:
-                model.load_state_dict(start, strict=False)  # masks have a branch of their own
-            return model
-
-        def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
-            batch = super().preprocess_batch(batch)
-            return batch | {"img": vary_contrast(batch["img"], settings.contrast)}
-
-        def save_model(self) -> Any:
-            self.last, self.best = self.wdir / "last.partial", self.wdir / "best.partial"
-            saved = super().save_model()
-            self.last, self.best = self.wdir / "last.pt", self.wdir / "best.pt"
-            for draft in self.wdir.glob("*.partial"):
-                draft.replace(draft.with_suffix(".pt"))
-            return saved
-
-        def final_eval(self) -> None:
-            """Keep the checkpoints as they are: the best has been scored in its epoch."""
-
-    return Trainer
+def _in_float32(found: Any) -> Any:
+    """Convert what the network found, tensors in dictionaries and sequences."""
+    if isinstance(found, dict):
+        return {name: _in_float32(value) for name, value in found.items()}
+    if isinstance(found, list | tuple):
+        return type(found)(_in_float32(value) for value in found)
+    return found.float()
 
 
-def _report(
-    trainer: Any, progress: Callable[[int, int], None] | None, before: int, total: int
-) -> None:
-    if progress is not None:
-        trainer.add_callback("on_fit_epoch_end", lambda it: progress(before + it.epoch + 1, total))
+def _score(validation: Sequence[Scene], device: torch.device) -> Score:
+    def score(average: nn.Module) -> dict[str, float]:
+        return score_detector(average, validation, device)
+
+    return score
 
 
-@contextmanager
-def _threads_unchanged() -> Any:
-    """Restore how many threads torch computes with, which ultralytics changes."""
-    threads = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+def _after(
+    before: int, total: int, progress: Callable[[int, int], None] | None
+) -> Callable[[int, int], None] | None:
+    """Report a stage's steps as those of the whole course."""
+    return None if progress is None else lambda done, _: progress(before + done, total)

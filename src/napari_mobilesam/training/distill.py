@@ -23,7 +23,8 @@ from napari_mobilesam.core.scene import Scene
 from napari_mobilesam.inference.encode import resize_to_input
 from napari_mobilesam.io.images import IMAGE_SUFFIXES, read_image
 from napari_mobilesam.models.sam import Sam
-from napari_mobilesam.training.fit import Progress, Validate, fit
+from napari_mobilesam.training.encoder import Validate, fit_encoder
+from napari_mobilesam.training.fit import Progress
 from napari_mobilesam.training.processes import rank_and_count, wait_for_all
 from napari_mobilesam.training.settings import DistillSettings
 
@@ -186,7 +187,7 @@ def distill(
     device: torch.device | str = "cpu",
     workers: int = 0,
 ) -> None:
-    """Train the image encoder of a student on a teacher's embeddings; see :func:`~.fit.fit`.
+    """Train a student's image encoder on a teacher's embeddings; see :func:`~.encoder.fit_encoder`.
 
     Parameters
     ----------
@@ -222,7 +223,7 @@ def distill(
         taught = torch.from_numpy(lesson.embeddings).to(device).float()
         yield F.mse_loss(learned.float(), taught)
 
-    fit(
+    fit_encoder(
         student.to(device),
         lessons,
         losses,

@@ -1,20 +1,18 @@
-"""The training loop that every way of teaching an encoder shares, and what it keeps on disk."""
+"""The training loop that every way of teaching a network shares, and what it keeps on disk."""
 
 import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from napari_mobilesam.core.errors import CheckpointError
-from napari_mobilesam.models.sam import ImageEncoder, Sam
 from napari_mobilesam.training.processes import (
     as_in_first,
     average_gradients,
@@ -22,8 +20,11 @@ from napari_mobilesam.training.processes import (
 )
 from napari_mobilesam.training.settings import FitSettings
 
-Validate = Callable[[Sam], dict[str, float]]
-"""Scores a model; its value for "score" decides which encoder is kept as the best."""
+Score = Callable[[nn.Module], dict[str, float]]
+"""Scores a network; its value for "score" decides which weights are kept as the best."""
+
+Write = Callable[[nn.Module, Path, dict[str, str]], None]
+"""Writes a network's weights to a safetensors file, with more for its header."""
 
 Batch = TypeVar("Batch")
 Batch_co = TypeVar("Batch_co", covariant=True)
@@ -42,31 +43,32 @@ class StepData(Protocol[Batch_co]):
 
 
 def fit(
-    sam: Sam,
+    network: nn.Module,
     data: StepData[Batch],
     losses: Losses[Batch],
     settings: FitSettings,
     folder: Path,
     *,
-    validate: Validate | None = None,
+    write: Write,
+    name: str,
+    score: Score | None = None,
     progress: Progress | None = None,
     workers: int = 0,
 ) -> None:
-    """Train the image encoder of a model, and nothing else of it.
+    """Train a network.
 
     A run goes on from the checkpoint in its folder. It writes ``checkpoint.pt``; ``log.jsonl``,
-    a line for each step and validation; ``encoder.safetensors``, the weights averaged over steps,
-    with every checkpoint; and ``best.safetensors``, those of the best validation. Batch
-    normalisation keeps its statistics, so that a step of one large image is as good as one of
-    many small images.
+    a line for each step and validation; ``NAME.safetensors``, the weights averaged over steps,
+    with every checkpoint; and ``best.safetensors``, those of the best validation.
 
     In a :func:`~.processes.process_group`, each process computes a batch of its own in every
     step, and the first alone validates and writes.
 
     Parameters
     ----------
-    sam : Sam
-        The model; at the end its encoder holds the averaged weights.
+    network : Module
+        What to train, in the mode to train it in; at the end it holds the averaged weights. What
+        requires no gradient stays as it is.
     data : StepData
         Gives a batch by its number; a step takes as many as there are processes.
     losses : callable
@@ -75,8 +77,12 @@ def fit(
         How to train.
     folder : Path
         Where the run is kept; made if need be.
-    validate : callable, optional
-        Scores the averaged model now and then.
+    write : callable
+        Writes weights.
+    name : str
+        Name of the result.
+    score : callable, optional
+        Scores the averaged network now and then.
     progress : callable, optional
         Called with steps done and steps in all.
     workers : int
@@ -87,13 +93,13 @@ def fit(
     CheckpointError
         If the folder holds a checkpoint of another architecture.
     """
-    sam.eval().requires_grad_(False)
-    encoder = sam.image_encoder.requires_grad_(True)
-    average = AveragedModel(encoder, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay))
-    optimizer = torch.optim.AdamW(_parameter_groups(encoder, settings), settings.learning_rate)
-    run = Run(folder, encoder, average, optimizer)
+    average = AveragedModel(
+        network, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay), use_buffers=True
+    )
+    optimizer = torch.optim.AdamW(_parameter_groups(network, settings), settings.learning_rate)
+    run = Run(folder, network, average, optimizer, write, name)
     rank, count = rank_and_count()
-    device = next(encoder.parameters()).device
+    device = next(network.parameters()).device
 
     steps = range(run.step, settings.steps)
     numbers = [step * count + rank for step in steps]
@@ -105,51 +111,30 @@ def fit(
         for group in optimizer.param_groups:
             group["lr"] = rate
 
-        loss = _accumulate(encoder, losses(number, batch))
-        loss = average_gradients(encoder.parameters(), loss)
-        norm = nn.utils.clip_grad_norm_(encoder.parameters(), settings.max_gradient)
+        loss = _accumulate(network, losses(number, batch))
+        loss = average_gradients(network.parameters(), loss)
+        norm = nn.utils.clip_grad_norm_(network.parameters(), settings.max_gradient)
         if torch.isfinite(norm):
             optimizer.step()
-            average.update_parameters(encoder)
+            average.update_parameters(network)
         optimizer.zero_grad()
 
         run.step = step + 1
         if rank > 0:
             continue
         run.log({"step": step, "loss": loss, "gradient": float(norm), "rate": rate})
-        if validate is not None and run.is_due("validation", settings.validation_seconds):
-            run.validate(sam, validate)
+        if score is not None and run.is_due("validation", settings.validation_seconds):
+            run.validate(score)
         if run.is_due("checkpoint", settings.checkpoint_seconds):
             run.save()
         if progress is not None:
             progress(run.step, settings.steps)
 
     if rank == 0:
-        if validate is not None:
-            run.validate(sam, validate)
+        if score is not None:
+            run.validate(score)
         run.save()
-    encoder.load_state_dict(average.module.state_dict())
-
-
-def save_encoder(encoder: nn.Module, path: Path, metadata: dict[str, str]) -> None:
-    """Write an encoder in half precision, under MobileSAM's parameter names.
-
-    Parameters
-    ----------
-    encoder : Module
-        An image encoder.
-    path : Path
-        The safetensors file, replaced as a whole.
-    metadata : dict of str
-        Origin, licence and the like, for the file's header.
-    """
-    tensors = {
-        f"image_encoder.{name}": (value.half() if value.is_floating_point() else value).cpu()
-        for name, value in encoder.state_dict().items()
-    }
-    partial = path.with_suffix(".partial")
-    save_file({name: value.contiguous() for name, value in tensors.items()}, partial, metadata)
-    partial.replace(path)
+    network.load_state_dict(average.module.state_dict())
 
 
 class Run:
@@ -158,9 +143,13 @@ class Run:
     Parameters
     ----------
     folder : Path
-        Made if need be. If it holds a checkpoint, encoder, average and optimizer get its state.
-    encoder, average, optimizer
+        Made if need be. If it holds a checkpoint, network, average and optimizer get its state.
+    network, average, optimizer
         What is being trained.
+    write : callable
+        Writes weights.
+    name : str
+        Name of the result.
 
     Raises
     ------
@@ -171,13 +160,16 @@ class Run:
     def __init__(
         self,
         folder: Path,
-        encoder: ImageEncoder,
+        network: nn.Module,
         average: AveragedModel,
         optimizer: torch.optim.Optimizer,
+        write: Write,
+        name: str,
     ) -> None:
         self.step = 0
         self._folder = folder
-        self._encoder, self._average, self._optimizer = encoder, average, optimizer
+        self._network, self._average, self._optimizer = network, average, optimizer
+        self._write, self._name = write, name
         self._best = -math.inf
         self._began = time.monotonic()
         self._done = {"checkpoint": 0.0, "validation": 0.0}
@@ -203,21 +195,19 @@ class Run:
         with self._log.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
-    def validate(self, sam: Sam, validate: Validate) -> None:
-        """Score the averaged encoder, and keep it if it is the best so far."""
-        sam.image_encoder = cast(ImageEncoder, self._average.module)
+    def validate(self, score: Score) -> None:
+        """Score the averaged network, and keep it if it is the best so far."""
         with torch.no_grad():
-            scores = validate(sam)
-        sam.image_encoder = self._encoder
+            scores = score(self._average.module)
         self.log({"step": self.step - 1, "validation": scores})
         if scores["score"] > self._best:
             self._best = scores["score"]
             self._save_average("best")
 
     def save(self) -> None:
-        """Write the checkpoint, complete or not at all, and the averaged encoder."""
+        """Write the checkpoint, complete or not at all, and the averaged network."""
         state = {
-            "encoder": self._encoder.state_dict(),
+            "network": self._network.state_dict(),
             "average": self._average.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "step": self.step,
@@ -228,7 +218,7 @@ class Run:
         partial = self._checkpoint.with_suffix(".partial")
         torch.save(state, partial)
         partial.replace(self._checkpoint)
-        self._save_average("encoder")
+        self._save_average(self._name)
 
     @property
     def _checkpoint(self) -> Path:
@@ -240,13 +230,13 @@ class Run:
 
     def _save_average(self, name: str) -> None:
         path = self._folder / f"{name}.safetensors"
-        save_encoder(self._average.module, path, {"step": str(self.step)})
+        self._write(self._average.module, path, {"step": str(self.step)})
 
     def _resume(self) -> None:
         """Take up the checkpoint; the log forgets what came after it."""
         state = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
         try:
-            self._encoder.load_state_dict(state["encoder"])
+            self._network.load_state_dict(state["network"])
             self._average.load_state_dict(state["average"])
             self._optimizer.load_state_dict(state["optimizer"])
         except (KeyError, RuntimeError, ValueError) as error:
@@ -264,20 +254,20 @@ class Run:
         self._log.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
 
-def _accumulate(encoder: nn.Module, losses: Iterable[Tensor]) -> float:
-    """Leave the gradient of the losses' mean in the encoder, and return that mean."""
+def _accumulate(network: nn.Module, losses: Iterable[Tensor]) -> float:
+    """Leave the gradient of the losses' mean in the network, and return that mean."""
     values = []
     for loss in losses:
         loss.backward()
         values.append(float(loss.detach()))
-    for parameter in encoder.parameters():
+    for parameter in network.parameters():
         if parameter.grad is not None:
             parameter.grad /= len(values)
     return sum(values) / len(values)
 
 
-def _parameter_groups(encoder: nn.Module, settings: FitSettings) -> list[dict[str, Any]]:
-    parameters = list(encoder.parameters())
+def _parameter_groups(network: nn.Module, settings: FitSettings) -> list[dict[str, Any]]:
+    parameters = [p for p in network.parameters() if p.requires_grad]
     return [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},

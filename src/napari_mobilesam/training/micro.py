@@ -1,4 +1,4 @@
-"""The recipe of the bundled model's encoder, and the table that it is judged by."""
+"""The recipes of the bundled model, and the table that it is judged by."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from napari_mobilesam.models.sam import Sam
 from napari_mobilesam.training.datasets import DataSettings, Steps
 from napari_mobilesam.training.decoder_guided import train
 from napari_mobilesam.training.fit import Progress
-from napari_mobilesam.training.settings import DecoderGuidedSettings
+from napari_mobilesam.training.settings import DecoderGuidedSettings, DetectorTrainingSettings
 from napari_mobilesam.training.synthetic import KINDS
 from napari_mobilesam.training.validation import validation_scenes
 from napari_mobilesam.zoo.catalog import get_card
@@ -26,7 +26,7 @@ TRAINING = DecoderGuidedSettings(steps=100_000, seconds=5400, corrective_share=0
 
 GPU_DATA = DataSettings(
     input_sizes=(384, 512, 768, 1024),
-    size_weights=(0.1, 0.45, 0.2, 0.25),
+    size_weights=(0.07, 0.3, 0.35, 0.28),
     pixels_per_step=24 * 512**2,
     objects_per_image=16,
     whole_share=0.35,
@@ -35,17 +35,28 @@ GPU_TRAINING = DecoderGuidedSettings(
     steps=100_000,
     seconds=600,
     learning_rate=3e-4,
-    average_decay=0.99,
+    average_decay=0.996,
     bfloat16=True,
     corrective_share=0.3,
     pixels_at_once=24 * 512**2,
     checkpoint_seconds=60,
 )
 
+DETECTOR_TRAINING = DetectorTrainingSettings()
+
+GPU_DETECTOR_TRAINING = DetectorTrainingSettings(
+    steps=100_000, seconds=600, image_size=512, batch_size=64, bfloat16=True, checkpoint_seconds=60
+)
+
 
 def recipe(device: torch.device) -> tuple[DataSettings, DecoderGuidedSettings]:
     """Tell what to learn from and how, on a device: a GPU takes many larger images at once."""
     return (GPU_DATA, GPU_TRAINING) if device.type == "cuda" else (DATA, TRAINING)
+
+
+def detector_recipe(device: torch.device) -> DetectorTrainingSettings:
+    """Tell how to train the detector on a device."""
+    return GPU_DETECTOR_TRAINING if device.type == "cuda" else DETECTOR_TRAINING
 
 
 def train_micro(

@@ -83,53 +83,93 @@ class DetectorDataSettings(Settings):
     """What the detector learns from."""
 
     tile: int = Field(
-        448,
+        512,
         ge=64,
+        le=1024,
         title="Tile",
         description="Larger images are cut into tiles of at most this side, in pixels.",
     )
     scenes: int = Field(
-        1500, ge=0, title="Synthetic scenes", description="How many, all kinds alike."
+        1600, ge=0, title="Synthetic scenes", description="How many, all kinds alike."
+    )
+    synthetic_share: Fraction = Field(
+        0.44,
+        lt=1,
+        title="Synthetic share",
+        description="Share of the tiles drawn that are synthetic, where there are others.",
+    )
+    colour_odds: float = Field(
+        2.5,
+        gt=0,
+        title="Odds of colour",
+        description="How much more often a tile of a colour image is drawn than a grey one.",
     )
     data_seed: int = Field(0, ge=0, title="Data seed", description="Same seed, same scenes.")
 
 
-class DetectorTrainingSettings(Settings):
+class ViewSettings(Settings):
+    """How the detector is shown what it learns from."""
+
+    least_zoom: float = Field(
+        0.75, gt=0, title="Least zoom", description="Pixels of a view per pixel of the image."
+    )
+    greatest_zoom: float = Field(
+        3.0, gt=0, title="Greatest zoom", description="Pixels of a view per pixel of the image."
+    )
+    mosaic: Fraction = Field(
+        0.4, title="Mosaic", description="Share of the views that are made of four images."
+    )
+    contrast: Fraction = Field(
+        0.5, title="Contrast", description="Share of the views whose gamma is altered."
+    )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.least_zoom > self.greatest_zoom:
+            raise ValueError("least_zoom must not be above greatest_zoom")
+        return self
+
+
+class DetectorTrainingSettings(FitSettings):
     """How the detector is trained, in two stages as MobileSAMv2's (arXiv 2312.09579)."""
 
-    mask_epochs: int = Field(
-        10, ge=0, title="Epochs with masks", description="Of boxes and masks together; 0 skips it."
+    mask_steps: int = Field(
+        0, ge=0, title="Steps with masks", description="Of boxes and masks together; 0 skips it."
     )
-    box_epochs: int = Field(
-        30, ge=1, title="Epochs of boxes", description="Of boxes alone, afterwards."
+    steps: int = Field(
+        5000, ge=1, title="Steps of boxes", description="Of boxes alone, afterwards."
     )
     seconds: float | None = Field(
-        None,
-        gt=0,
-        title="Seconds",
-        description="Each stage ends after so long; the rate of learning falls to fit.",
+        None, gt=0, title="Seconds", description="Each stage ends after so long, if that is sooner."
+    )
+    learning_rate: float = Field(
+        1.5e-3, gt=0, title="Learning rate", description="Its greatest value, after the warm-up."
+    )
+    final_rate: Fraction = Field(
+        0.01, title="Final rate", description="Share of the learning rate that the cosine leaves."
+    )
+    warmup_steps: int = Field(
+        100, ge=0, title="Warm-up", description="Steps of linearly growing learning rate."
+    )
+    weight_decay: float = Field(
+        0.005, ge=0, title="Weight decay", description="AdamW's, on kernels only."
+    )
+    max_gradient: float = Field(
+        10.0, gt=0, title="Gradient norm", description="Longer gradients are shortened to this."
+    )
+    average_decay: float = Field(
+        0.999,
+        ge=0,
+        lt=1,
+        title="Averaging",
+        description="Decay a step of the averaged weights, which are the result.",
     )
     image_size: int = Field(
-        416,
+        384,
         ge=64,
         multiple_of=32,
         title="Image size",
-        description="Side of the square input in pixels, a multiple of 32.",
+        description="Side of the views in pixels, a multiple of 32.",
     )
-    batch_size: int = Field(16, ge=1, title="Batch size", description="Images of a batch.")
-    learning_rate: float = Field(
-        1e-3, gt=0, title="Learning rate", description="AdamW's greatest, after the warm-up."
-    )
-    warmup_epochs: float = Field(
-        1.0, ge=0, title="Warm-up", description="Epochs of growing learning rate, in each stage."
-    )
-    zoom: Fraction = Field(
-        0.6, title="Zoom", description="Images are shown 1 - zoom to 1 + zoom times as large."
-    )
-    mosaic: Fraction = Field(
-        0.5, title="Mosaic", description="Share of the inputs that are made of four images."
-    )
-    contrast: Fraction = Field(
-        0.5, title="Contrast", description="Share of the inputs whose contrast is altered."
-    )
-    seed: int = Field(0, ge=0, title="Seed", description="Same seed, same course.")
+    batch_size: int = Field(8, ge=1, title="Batch size", description="Views of a step.")
+    seed: int = Field(0, ge=0, title="Seed", description="Same seed, same views.")

@@ -27,7 +27,7 @@ MICRO_DETECTOR = WeightFile(
     "detector",
     "detector.safetensors",
     Local(BUNDLED_WEIGHTS / "detector.safetensors"),
-    sha256="68955f97cb0948d12720c5b044208ee691d6824aaf32257bc26f540b6a245405",
+    sha256="2d0da63543c21c12e292eed0fd1ac8dee4f68ed41960bc462b34407d0228f17b",
     size=6_076_118,
 )
 MICRO_EVERYTHING = EverythingSettings(
@@ -132,7 +132,7 @@ _CARDS = (
                 "encoder",
                 "encoder.safetensors",
                 Local(BUNDLED_WEIGHTS / "encoder.safetensors"),
-                sha256="3c016ad688debc96e1b7d11702af52d5b3d168a60f8b1b498f443a5c6aa5337c",
+                sha256="2f7d10f30d44736463c654d892a1bf5ac1a3f23632386457cc2cb1048abd8313",
                 size=11_542_464,
             ),
             MICRO_DECODER,

@@ -37,16 +37,6 @@ _STORAGE_DTYPES = {
     "BoolStorage": torch.bool,
 }
 
-_MODULE_CLASSES = re.compile(r"(torch\.nn\.modules|ultralytics\.nn)\.[\w.]+")
-_PLAIN_CLASSES = {("ultralytics.utils", "IterableSimpleNamespace")}
-_PLAIN_CALLS = {
-    ("numpy", "dtype"),
-    ("numpy.core.multiarray", "scalar"),
-    ("numpy._core.multiarray", "scalar"),
-    ("_codecs", "encode"),
-}
-"""What a checkpoint of a run of ours may name beside tensors: classes, and harmless functions."""
-
 MAX_MODULES = 100_000
 """A network has fewer; modules that share their parts can be walked through without end."""
 
@@ -61,38 +51,6 @@ class Placeholder:
         """Keep the attributes, if the state is made of any."""
         if isinstance(state, dict):
             vars(self).update(state)
-
-
-class Uncalled(Placeholder):
-    """Stands for an object of a class that must be made without arguments, as state is set."""
-
-    def __init__(self, *arguments: object) -> None:
-        if arguments:
-            raise pickle.UnpicklingError(f"a call of {type(self).__name__}")
-
-
-def vet_training_checkpoint(path: Path) -> dict[str, Any]:
-    """Make sure that a checkpoint of ultralytics runs nothing when it is unpickled.
-
-    Parameters
-    ----------
-    path : Path
-        What ultralytics goes on with: modules, optimizer state and plain values.
-
-    Returns
-    -------
-    dict
-        Its plain values and tensors; placeholders in place of modules.
-
-    Raises
-    ------
-    CheckpointError
-        If it names anything but module classes that are not called, and tensors; or is damaged.
-    """
-    content = _read(path, _VettingUnpickler)
-    if not isinstance(content, dict) or not isinstance(content.get("epoch"), int):
-        raise CheckpointError(f"{path.name} is no checkpoint of a training run")
-    return content
 
 
 def read_pickled_module(path: Path) -> dict[str, Tensor]:
@@ -198,21 +156,6 @@ class _ModuleUnpickler(pickle.Unpickler):
 
     def _rebuild_parameter(self, data: Tensor, *_: object) -> Tensor:
         return data
-
-
-class _VettingUnpickler(_ModuleUnpickler):
-    """Lets through what a full unpickler may do as well."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Resolve a global of the pickle; pickle protocol."""
-        if name.isidentifier():
-            if _MODULE_CLASSES.fullmatch(module) or (module, name) in _PLAIN_CLASSES:
-                return type(name, (Uncalled,), {})
-            if (module, name) in _PLAIN_CALLS:
-                return type(name, (Placeholder,), {})
-        if _PLACEHOLDER_MODULES.fullmatch(module):
-            raise pickle.UnpicklingError(f"it names {module}.{name}")
-        return super().find_class(module, name)
 
 
 def _refuse_far_memo(content: bytes) -> None:
