@@ -42,7 +42,7 @@ def test_the_image_is_resized_and_padded_with_grey_to_the_stride():
 
 @pytest.mark.parametrize(
     ("shape", "size", "seen"),
-    [((40, 80), 320, (160, 320)), ((40, 80), None, (64, 128)), ((10, 4000), None, (32, 1536))],
+    [((40, 80), 320, (160, 320)), ((40, 80), None, (96, 160)), ((10, 4000), None, (32, 1536))],
 )
 def test_image_size(shape, size, seen):
     network = Told()

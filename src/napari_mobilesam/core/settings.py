@@ -55,7 +55,7 @@ class DetectorSettings(Settings):
         le=4096,
         title="Detector image size",
         description="Longest image side at the detector's input, in pixels; "
-        "if empty, 1.5 times the image's own, up to 1536.",
+        "if empty, twice the image's own, up to 1536.",
     )
     max_objects: int = Field(
         320, ge=1, le=10_000, title="Maximum objects", description="The most confident boxes kept."

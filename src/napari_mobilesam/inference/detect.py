@@ -14,10 +14,10 @@ from napari_mobilesam.core.suppression import fuse, nms
 STRIDE = 32
 """The detector's input sides are multiples of this."""
 
-OWN_ZOOM, MAX_OWN_SIZE = 1.5, 1536
+OWN_ZOOM, MAX_OWN_SIZE = 2.0, 1536
 """Where no size is set, the detector sees images so many times as large, up to a longest side."""
 
-FAINT, SAME_OBJECT = 0.05, 0.55
+FAINT, SAME_OBJECT = 0.05, 0.45
 """A look takes boxes of so little confidence along, as another may confirm them; and the least IoU
 of boxes of one object in several looks."""
 

@@ -27,16 +27,16 @@ MICRO_DETECTOR = WeightFile(
     "detector",
     "detector.safetensors",
     Local(BUNDLED_WEIGHTS / "detector.safetensors"),
-    sha256="2d0da63543c21c12e292eed0fd1ac8dee4f68ed41960bc462b34407d0228f17b",
-    size=6_076_118,
+    sha256="2d72bc816eba01bc62f7c0de2252328c0c3ca9c354a05878e50d6d58843c1a67",
+    size=6_076_190,
 )
 MICRO_EVERYTHING = EverythingSettings(
-    confidence=0.36,
+    confidence=0.32,
     nms_iou=0.7,
     image_size=None,
     second_look=True,
     min_score=0.5,
-    min_area=10,
+    min_area=16,
     max_overlap=0.5,
 )
 """What suits the bundled detector, and so every model that has none of its own."""
@@ -132,8 +132,8 @@ _CARDS = (
                 "encoder",
                 "encoder.safetensors",
                 Local(BUNDLED_WEIGHTS / "encoder.safetensors"),
-                sha256="2f7d10f30d44736463c654d892a1bf5ac1a3f23632386457cc2cb1048abd8313",
-                size=11_542_464,
+                sha256="f7d3c986f886658a60c72069cab63d67d9b6b7f64aa77236106cf0dcf039cb4d",
+                size=11_542_472,
             ),
             MICRO_DECODER,
             MICRO_DETECTOR,
