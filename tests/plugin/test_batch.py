@@ -9,7 +9,9 @@ import tifffile
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog
 
-from napari_mobilesam.plugin.preferences import BatchPreferences
+from napari_mobilesam.core.settings import EverythingSettings
+from napari_mobilesam.plugin.batching import BatchRun
+from napari_mobilesam.plugin.preferences import BatchPreferences, Preferences
 from napari_mobilesam.plugin.widgets import batch as batch_module
 from napari_mobilesam.plugin.widgets.batch import BatchWidget
 
@@ -98,6 +100,7 @@ def test_choices_are_remembered(widget, remembered, folder, tmp_path, viewer, qt
     widget.formats["csv"].setChecked(False)
     widget.formats["ome-zarr"].setChecked(True)
     widget.reading["tile"].value = 150
+    widget.reading["input_size"].value = "512"
     widget.forms[-1]["min_area"].value = 33
     widget.run.click()
     finish(qtbot, widget)
@@ -108,8 +111,16 @@ def test_choices_are_remembered(widget, remembered, folder, tmp_path, viewer, qt
     assert [name for name, box in again.formats.items() if box.isChecked()] == ["tiff", "ome-zarr"]
     assert again.settings.min_area == 33
     assert again.reading["tile"].value == 150
+    assert again.reading["input_size"].value == "512"
     again.lease.end()
     assert remembered[-1].formats == "tiff,ome-zarr"
+
+
+@pytest.mark.parametrize(("choice", "side"), [("auto", None), ("512", 512)])
+def test_planes_are_shown_at_the_chosen_size(choice, side):
+    chosen = BatchPreferences(images="a.tif", output="out", input_size=choice)
+    run = BatchRun.of(chosen, EverythingSettings(), Preferences(input_size="1024"))
+    assert run.load.input_size == side
 
 
 @pytest.mark.parametrize(

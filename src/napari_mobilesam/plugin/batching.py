@@ -10,7 +10,7 @@ from napari_mobilesam.core.errors import SettingsError
 from napari_mobilesam.core.imports import without_triton
 from napari_mobilesam.core.settings import EverythingSettings
 from napari_mobilesam.plugin.models import LoadModel
-from napari_mobilesam.plugin.preferences import BatchPreferences, Preferences
+from napari_mobilesam.plugin.preferences import BatchPreferences, Preferences, side_shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +72,7 @@ class BatchRun:
             whole_numbers(chosen.plane, "Plane"),
             whole_numbers(chosen.channels, "Channels"),
             chosen.tile or None,
-            LoadModel(chosen.model, preferences.device, 0),
+            LoadModel(chosen.model, preferences.device, 0, side_shown(chosen.input_size)),
         )
 
     def run(self, progress: Callable[[int, int], None]) -> pd.DataFrame:

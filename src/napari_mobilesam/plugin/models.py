@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from napari_mobilesam.core.errors import DownloadError
 from napari_mobilesam.core.imports import load_torch_libraries, without_triton
 from napari_mobilesam.core.responsive import uncollected
+from napari_mobilesam.plugin.preferences import side_shown
 from napari_mobilesam.zoo.catalog import get_card, list_cards
 from napari_mobilesam.zoo.download import cached_path, embeddings_dir, fetch
 
@@ -81,8 +82,8 @@ class LoadModel:
     @classmethod
     def of(cls, preferences: Preferences) -> LoadModel:
         """Find the work that preferences ask for."""
-        size = None if preferences.input_size == "auto" else int(preferences.input_size)
-        return cls(preferences.model, preferences.device, preferences.cache_gigabytes, size)
+        side = side_shown(preferences.input_size)
+        return cls(preferences.model, preferences.device, preferences.cache_gigabytes, side)
 
     def run(self, progress: Callable[[int, int], None]) -> MobileSAM:
         """Fetch what is missing, then build the networks; ``progress`` is told bytes."""

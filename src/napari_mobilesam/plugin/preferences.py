@@ -20,6 +20,11 @@ Seen = Literal["auto", "plane", "128", "256", "512", "1024", "2048"]
 ShownAt = Literal["auto", "256", "512", "768", "1024"]
 
 
+def side_shown(choice: ShownAt) -> int | None:
+    """Side of the encoder's input in pixels; None for the model's own choice."""
+    return None if choice == "auto" else int(choice)
+
+
 class Preferences(Settings):
     """How images are annotated; the manifest's configuration has the same fields."""
 
@@ -143,6 +148,12 @@ class BatchPreferences(Settings):
         title="Tile",
         description="Side in pixels of the tiles that large planes are looked at in; 0 looks at "
         "whole planes.",
+    )
+    input_size: ShownAt = Field(
+        "auto",
+        title="Shown at",
+        description="Side in pixels at which the encoder is shown a plane or a tile. Auto is the "
+        "model's own choice.",
     )
     parameters: str = Field(
         "",

@@ -43,7 +43,7 @@ from napari_mobilesam.zoo.catalog import get_card
 if TYPE_CHECKING:
     import pandas as pd
 
-READING = ("channels", "plane", "tile")
+READING = ("channels", "plane", "tile", "input_size")
 JOB = "batch"
 FORMAT_COLUMNS = 2
 
