@@ -19,7 +19,7 @@ from napari_mobilesam.plugin.widgets.everything import EverythingWidget
 
 IMAGES = Path(__file__).parent / "images"
 WINDOW = 1280, 860
-NUCLEUS, BESIDE = (281, 295), (271, 288)
+NUCLEUS, BESIDE = (251, 297), (262, 300)
 VIEW, ZOOM = (310, 320), 4
 
 
