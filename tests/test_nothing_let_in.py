@@ -26,7 +26,8 @@ from napari_mobilesam.io.images import read_image
 from napari_mobilesam.io.labelled_images import LabelledImages
 from napari_mobilesam.plugin.readers import read_session
 from napari_mobilesam.training.detector import train_detector
-from napari_mobilesam.training.settings import DetectorTrainingSettings
+from napari_mobilesam.training.settings import DetectorTrainingSettings, ViewSettings
+from napari_mobilesam.training.views import Tiles
 from napari_mobilesam.zoo.card import Download, WeightFile
 from napari_mobilesam.zoo.download import cached_path, fetch
 from napari_mobilesam.zoo.formats import read_tensors
@@ -103,12 +104,12 @@ def test_weights_that_were_exchanged_in_the_cache_are_not_parsed(hostile, marker
 
 
 def test_a_run_that_somebody_sends_is_not_gone_on_with(tmp_path, marker):
-    weights = tmp_path / "run" / "masks" / "weights"
-    weights.mkdir(parents=True)
-    content = {"epoch": 0, "ema": torch.nn.Linear(2, 2), "more": Command(marker)}
-    torch.save(content, weights / "last.pt")
-    with pytest.raises(CheckpointError, match="unsafe"):
-        train_detector(tmp_path / "data", tmp_path / "run", DetectorTrainingSettings())
+    (tmp_path / "boxes").mkdir()
+    torch.save({"network": {}, "more": Command(marker)}, tmp_path / "boxes" / "checkpoint.pt")
+    blank = np.zeros((64, 64), np.int32)
+    tiles = Tiles.stack([(np.zeros((64, 64, 3), np.uint8), [blank, blank])], [1], 64)
+    with pytest.raises(CheckpointError, match="UnpicklingError"):
+        train_detector(tiles, [], tmp_path, DetectorTrainingSettings(), ViewSettings())
     assert not marker.exists()
 
 

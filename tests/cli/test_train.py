@@ -55,3 +55,24 @@ def test_detector_is_trained(run, labelled, tmp_path):
     assert "best.safetensors" in text
     load_detector(get_card("micro").with_detector(output / "boxes" / "best.safetensors"))
     assert steps_of(output / "boxes") == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "detector", "--start", "nano"], "there is no such model"),
+        (["train", "detector", "--image-size", "100"], "multiple of 32"),
+        (["train", "detector", "--least-zoom", "9"], "least_zoom must not be above"),
+        (["train", "encoder", "--warmup-steps", "5", "--steps", "5"], "warmup_steps must be less"),
+    ],
+)
+def test_wrong_usage(run, labelled, tmp_path, arguments, message):
+    code, text = run(*arguments, labelled, "-v", labelled, "-o", tmp_path / "run")
+    assert code == 2
+    assert message in text
+
+
+def test_folder_without_labels_is_named(run, labelled, tmp_path):
+    code, text = run("train", "detector", tmp_path, "-v", labelled, "-o", tmp_path / "run")
+    assert code == 1
+    assert "holds no labelled images" in text

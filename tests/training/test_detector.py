@@ -5,12 +5,13 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from napari_mobilesam.core.errors import CheckpointError
+from napari_mobilesam.core.errors import CheckpointError, SettingsError
 from napari_mobilesam.core.planes import to_rgb8
 from napari_mobilesam.core.scene import Scene
 from napari_mobilesam.core.settings import DetectorSettings
 from napari_mobilesam.inference.detect import Detector
-from napari_mobilesam.training.detector import score_detector, train_detector
+from napari_mobilesam.models.detector import build_detector
+from napari_mobilesam.training.detector import DrawnViews, score_detector, train_detector
 from napari_mobilesam.training.detector_data import gather_tiles
 from napari_mobilesam.training.settings import (
     DetectorDataSettings,
@@ -116,6 +117,34 @@ def test_the_clock_ends_a_run(tiles, tmp_path):
     result = train_detector(tiles, [], tmp_path, settings, ViewSettings())
     assert result == tmp_path / "boxes" / "detector.safetensors"
     assert 0 < len(losses(tmp_path / "boxes")) < 1000
+
+
+def test_views_follow_from_seed_and_step(tiles):
+    def images(seed, step):
+        return DrawnViews(tiles, SETTINGS.changed(seed=seed), ViewSettings())[step].images
+
+    assert torch.equal(images(0, 5), images(0, 5))
+    assert not torch.equal(images(0, 5), images(1, 5))
+    assert not torch.equal(images(0, 5), images(0, 6))
+
+
+@pytest.mark.parametrize("architecture", ["yolov8s", "yolov8x"])
+def test_a_detector_of_another_size_is_refused(tiles, tmp_path, architecture):
+    start = build_detector(architecture)
+    with pytest.raises(SettingsError, match="yolov8n"):
+        train_detector(tiles, [], tmp_path, SETTINGS, ViewSettings(), start=start)
+
+
+def test_a_foreign_network_is_refused(tiles, tmp_path):
+    with pytest.raises(SettingsError, match="2 others"):
+        train_detector(tiles, [], tmp_path, SETTINGS, ViewSettings(), start=torch.nn.Linear(2, 2))
+
+
+def test_a_damaged_checkpoint_is_refused(tiles, tmp_path):
+    (tmp_path / "boxes").mkdir()
+    (tmp_path / "boxes" / "checkpoint.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(CheckpointError, match="empty folder"):
+        train_detector(tiles, [], tmp_path, SETTINGS.changed(mask_steps=0), ViewSettings())
 
 
 def test_a_foreign_checkpoint_is_refused(tiles, tmp_path):

@@ -56,3 +56,6 @@ def test_a_gpu_takes_many_images_at_once():
     assert settings.bfloat16
     assert settings.pixels_at_once >= 2 * max(data.input_sizes) ** 2
     assert micro.recipe(torch.device("cpu")) == (micro.DATA, micro.TRAINING)
+    detector = micro.detector_recipe(torch.device("cuda"))
+    assert detector.bfloat16
+    assert detector.batch_size > micro.detector_recipe(torch.device("cpu")).batch_size

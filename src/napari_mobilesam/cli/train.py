@@ -125,11 +125,13 @@ def detector(
     from napari_mobilesam.training.processes import process_group, rank_and_count
     from napari_mobilesam.zoo.checkpoints import load_detector
 
-    sources = [LabelledImages(path) for path in images]
     data = DetectorDataSettings().changed(**_of(DetectorDataSettings, changes))
-    held_out = [*LabelledImages(validation), *held_out_scenes(data.tile)]
+    views = ViewSettings().changed(**_of(ViewSettings, changes))
     with process_group(device) as own_device, bars(hidden=rank_and_count()[0] > 0) as progress:
-        settings = detector_recipe(own_device)
+        training = detector_recipe(own_device).changed(**_of(DetectorTrainingSettings, changes))
+        network = None if card is None else load_detector(card)
+        sources = [LabelledImages(path) for path in images]
+        held_out = [*LabelledImages(validation), *held_out_scenes(data.tile)]
         with progress.bar("images") as report:
             tiles = gather_tiles(sources, data, workers=workers, progress=report)
         with progress.bar("steps") as report:
@@ -137,9 +139,9 @@ def detector(
                 tiles,
                 held_out,
                 folder,
-                settings.changed(**_of(DetectorTrainingSettings, changes)),
-                ViewSettings().changed(**_of(ViewSettings, changes)),
-                start=None if card is None else load_detector(card),
+                training,
+                views,
+                start=network,
                 device=own_device,
                 progress=report,
             )

@@ -126,8 +126,8 @@ class AxisWeights:
     """Linear interpolation along one axis, from low-resolution logits to plane pixels.
 
     Up-sampling logits is separable, so the mask of a window is
-    ``rows.weights[y0:y1] @ logits @ columns.weights[x0:x1].T``. A pixel depends on two to four
-    logits, which makes sparse products several times faster than dense ones; and these would wake
+    ``rows.weights[y0:y1] @ logits @ columns.weights[x0:x1].T``. A pixel depends on one to three
+    logits along an axis, which makes sparse products several times faster than dense ones; and these would wake
     the threads of numpy's BLAS, which keep the network's own from their cores for a while.
 
     Parameters

@@ -22,8 +22,8 @@ def vary_appearance(images: Tensor, share: float, generator: Generator) -> Tenso
     images : Tensor
         (B, 3, H, W), values in 0..1.
     share : float
-        Odds of each image to have its gamma altered, and to have its range narrowed; colours,
-        light, sharpness and noise are altered at fixed, lower odds.
+        Odds of each image to have its gamma altered; its range is narrowed at 0.6 times these
+        odds, and colours, polarity, light, sharpness and noise are altered at fixed, lower ones.
     generator : Generator
         On the device of the images.
 
@@ -65,7 +65,8 @@ def _blurred(images: Tensor, sigma: Tensor) -> Tensor:
     offset = torch.arange(-_RADIUS, _RADIUS + 1, device=images.device)
     kernel = (-0.5 * (offset / sigma.view(-1, 1)) ** 2).exp()
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(channels, 0)[:, None]
-    flat = images.reshape(1, batch * channels, *images.shape[-2:])
-    flat = F.conv2d(flat, kernel[..., None], padding=(_RADIUS, 0), groups=batch * channels)
-    flat = F.conv2d(flat, kernel[..., None, :], padding=(0, _RADIUS), groups=batch * channels)
+    padded = F.pad(images, [_RADIUS] * 4, mode="replicate")
+    flat = padded.reshape(1, batch * channels, *padded.shape[-2:])
+    flat = F.conv2d(flat, kernel[..., None], groups=batch * channels)
+    flat = F.conv2d(flat, kernel[..., None, :], groups=batch * channels)
     return flat.view_as(images)

@@ -18,6 +18,7 @@ from napari_mobilesam.inference.encode import resize_to_input
 from napari_mobilesam.io.labelled_images import LabelledImages
 from napari_mobilesam.training.augment import crop, orient, render
 from napari_mobilesam.training.synthetic import KINDS, generate
+from napari_mobilesam.training.validation import VALIDATION_SEED
 
 LOGITS_STRIDE = 4
 """Input pixels per pixel of the logits, for every encoder that can be trained here."""
@@ -136,7 +137,7 @@ class Steps:
         kind = list(KINDS)[int(rng.integers(len(KINDS)))]
         least, most = np.log(160), np.log(max(160, min(size, self.settings.max_scene)))
         side = int(np.exp(rng.uniform(least, most)))
-        return generate(kind, int(rng.integers(2**31)), (side, side))
+        return generate(kind, int(rng.integers(VALIDATION_SEED)), (side, side))
 
     @cached_property
     def _total(self) -> int:

@@ -6,6 +6,7 @@ and masks together and then boxes alone. Networks and losses are ultralytics' (A
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from safetensors.torch import save_file
 from skimage.measure import regionprops
 from torch import Tensor, nn
 
+from napari_mobilesam.core.errors import SettingsError
 from napari_mobilesam.core.planes import to_rgb8
 from napari_mobilesam.core.scene import Scene
 from napari_mobilesam.core.suppression import box_iou
@@ -24,11 +26,11 @@ from napari_mobilesam.evaluation.metrics import Counts, match
 from napari_mobilesam.inference.detect import Detector
 from napari_mobilesam.io.atomic import replacing
 from napari_mobilesam.models.detector import import_ultralytics
-from napari_mobilesam.training.fit import Score, fit
+from napari_mobilesam.training.fit import BEST, Progress, Score, fit
 from napari_mobilesam.training.settings import DetectorTrainingSettings, ViewSettings
 from napari_mobilesam.training.views import Tiles, Views, draw_views
 from napari_mobilesam.zoo.catalog import MICRO_EVERYTHING, get_card
-from napari_mobilesam.zoo.checkpoints import load_detector
+from napari_mobilesam.zoo.checkpoints import MASK_BRANCH, load_detector
 
 ARCHITECTURE = "yolov8n"
 
@@ -70,7 +72,7 @@ class Stage:
             network: Any = make(f"{ARCHITECTURE}{suffix}.yaml", nc=1, verbose=False)
         network.args = import_module("ultralytics.cfg").get_cfg()
         if start is not None:
-            network.load_state_dict(start.state_dict(), strict=False)  # masks have their own branch
+            _take_over(network, start)
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(".dfl" not in name)
         built: nn.Module = network.train()
@@ -92,7 +94,8 @@ class DrawnViews:
     def __getitem__(self, step: int) -> Views:
         """Draw the views of one step, on the device of the tiles."""
         device = self.tiles.images.device
-        generator = torch.Generator(device).manual_seed((self.training.seed << 32) + step)
+        seed = np.random.SeedSequence([self.training.seed, step]).generate_state(1)
+        generator = torch.Generator(device).manual_seed(int(seed[0]))
         size = self.training.batch_size, self.training.image_size
         with torch.no_grad():
             return draw_views(self.tiles, *size, self.views, generator)
@@ -107,7 +110,7 @@ def train_detector(
     *,
     start: nn.Module | None = None,
     device: torch.device | str = "cpu",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Train a detector; the same call goes on with a run that was cut off.
 
@@ -141,36 +144,50 @@ def train_detector(
     Raises
     ------
     CheckpointError
-        If the run's checkpoint is damaged or of another architecture.
+        If the run's checkpoint is damaged, unsafe or of another architecture.
+    SettingsError
+        If the detector to start from has another architecture.
     """
     place = torch.device(device)
     data = DrawnViews(tiles.to(place), settings, views)
-    stages = [
-        Stage("masks", settings.mask_steps, "SegmentationModel", "v8SegmentationLoss"),
-        Stage("boxes", settings.steps, "DetectionModel", "v8DetectionLoss"),
-    ]
-    total, before = settings.mask_steps + settings.steps, 0
-    result = folder
-    for stage in (stage for stage in stages if stage.steps):
-        network = stage.build(start, settings.seed).to(place)
-        fit(
-            network,
-            data,
-            _losses(network, stage.criterion(network), place, settings),
-            settings.changed(
-                steps=stage.steps, warmup_steps=min(settings.warmup_steps, stage.steps - 1)
-            ),
-            folder / stage.name,
-            write=save_detector,
-            name=RESULT,
-            score=_score(validation, place) if validation and stage.name == "boxes" else None,
-            progress=_after(before, total, progress),
-        )
-        best = folder / stage.name / "best.safetensors"
-        result = best if best.exists() else best.with_stem(RESULT)
+    masks = Stage("masks", settings.mask_steps, "SegmentationModel", "v8SegmentationLoss")
+    boxes = Stage("boxes", settings.steps, "DetectionModel", "v8DetectionLoss")
+    total = masks.steps + boxes.steps
+    if masks.steps:
+        report = None if progress is None else lambda done, _: progress(done, total)
+        _run(masks, data, folder, start=start, progress=report)
+        result = folder / masks.name / f"{RESULT}.safetensors"
         start = load_detector(get_card("micro").with_detector(result))
-        before += stage.steps
-    return result
+    report = None if progress is None else lambda done, _: progress(masks.steps + done, total)
+    score = partial(score_detector, scenes=validation, device=place) if validation else None
+    _run(boxes, data, folder, start=start, progress=report, score=score)
+    return folder / boxes.name / f"{RESULT if score is None else BEST}.safetensors"
+
+
+def _run(
+    stage: Stage,
+    data: DrawnViews,
+    folder: Path,
+    *,
+    start: nn.Module | None,
+    progress: Progress | None,
+    score: Score | None = None,
+) -> None:
+    """Train one stage, in a folder of its own."""
+    settings, device = data.training, data.tiles.images.device
+    network = stage.build(start, settings.seed).to(device)
+    warmup = min(settings.warmup_steps, stage.steps - 1)
+    fit(
+        network,
+        data,
+        _losses(network, stage.criterion(network), device, settings),
+        settings.changed(steps=stage.steps, warmup_steps=warmup),
+        folder / stage.name,
+        write=save_detector,
+        name=RESULT,
+        score=score,
+        progress=progress,
+    )
 
 
 def save_detector(network: nn.Module, path: Path, metadata: dict[str, str]) -> None:
@@ -205,6 +222,15 @@ def score_detector(
     """Average precision of the boxes that everything mode would decode.
 
     It is TP / (TP + FP + FN), over all scenes together.
+
+    Parameters
+    ----------
+    network : Module
+        The detector.
+    scenes : sequence of Scene
+        Labelled images, at least one.
+    device : torch.device
+        Where to compute.
 
     Returns
     -------
@@ -251,15 +277,20 @@ def _in_float32(found: Any) -> Any:
     return found.float()
 
 
-def _score(validation: Sequence[Scene], device: torch.device) -> Score:
-    def score(average: nn.Module) -> dict[str, float]:
-        return score_detector(average, validation, device)
+def _take_over(network: nn.Module, start: nn.Module) -> None:
+    """Take the weights of another detector; a branch for masks, which it lacks, stays as it is."""
+    try:
+        missing, foreign = network.load_state_dict(start.state_dict(), strict=False)
+    except RuntimeError as error:
+        raise _not_alike(str(error)) from error
+    if foreign or any(not MASK_BRANCH.match(name) for name in missing):
+        raise _not_alike(f"{len(missing)} parameters missing, {len(foreign)} others")
 
-    return score
 
-
-def _after(
-    before: int, total: int, progress: Callable[[int, int], None] | None
-) -> Callable[[int, int], None] | None:
-    """Report a stage's steps as those of the whole course."""
-    return None if progress is None else lambda done, _: progress(before + done, total)
+def _not_alike(got: str) -> SettingsError:
+    return SettingsError(
+        "training cannot start from this detector",
+        expected=f"the detector of a model that has a {ARCHITECTURE}, such as micro",
+        got=got,
+        remedy='Choose --start micro, or "scratch".',
+    )

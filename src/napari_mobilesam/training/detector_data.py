@@ -1,29 +1,23 @@
 """What the detector learns from: labelled images and synthetic scenes, cut into tiles."""
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, pairwise
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
 
 from napari_mobilesam.core.errors import SettingsError
 from napari_mobilesam.core.planes import to_rgb8
 from napari_mobilesam.core.scene import Labels, Scene
+from napari_mobilesam.training.fit import Progress, in_order
 from napari_mobilesam.training.settings import DetectorDataSettings
 from napari_mobilesam.training.synthetic import KINDS, generate
 from napari_mobilesam.training.synthetic.scene import without_specks
-from napari_mobilesam.training.views import Tiles
+from napari_mobilesam.training.validation import VALIDATION_SEED, validation_scenes
+from napari_mobilesam.training.views import Tile, Tiles
 
 LEAST_SCENE = 160
 """Least side of a synthetic scene in pixels, where tiles are not smaller."""
-
-VALIDATION_SEED = 2**31
-"""Scenes to learn from have seeds below."""
-
-Tile = tuple[NDArray[np.uint8], list[Labels], float]
-"""An RGB image, both layers of its labels, and how often it is drawn relative to others."""
 
 
 def gather_tiles(
@@ -31,7 +25,7 @@ def gather_tiles(
     settings: DetectorDataSettings,
     *,
     workers: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Tiles:
     """Cut labelled images into tiles and draw synthetic scenes to go with them.
 
@@ -46,6 +40,11 @@ def gather_tiles(
     progress : callable, optional
         Called with images done and images in all.
 
+    Returns
+    -------
+    Tiles
+        Those of the labelled images, then the synthetic ones; in the memory of the CPU.
+
     Raises
     ------
     SettingsError
@@ -57,22 +56,26 @@ def gather_tiles(
             "there is nothing to learn from", expected="labelled images or synthetic scenes"
         )
     done = iter(range(1, total + 1))
+    tiles: list[Tile] = []
+    odds: list[float] = []
 
-    def counted(scenes: Iterator[Scene]) -> Iterator[Scene]:
+    def add(scenes: Iterable[Scene], colour_odds: float) -> int:
+        before = len(tiles)
         for scene in scenes:
-            yield scene
+            tiles.extend(cut(scene, settings.tile))
+            own = colour_odds if scene.image.ndim == 3 else 1.0
+            odds.extend([own] * (len(tiles) - len(odds)))
             if progress is not None:
                 progress(next(done), total)
+        return len(tiles) - before
 
-    real = list(chain.from_iterable(_tiles(s, settings) for s in counted(_all_of(sources))))
-    synthetic = list(
-        chain.from_iterable(_tiles(s, settings) for s in counted(_drawn(settings, workers)))
-    )
+    real = sum(add(_all_of(source), settings.colour_odds) for source in sources)
+    scenes = TrainingScenes(settings)
+    synthetic = add(in_order(scenes, range(len(scenes)), workers), 1.0)
     if real and synthetic:
         share = settings.synthetic_share
-        odds = share / (1 - share) * sum(odds for *_, odds in real) / len(synthetic)
-        synthetic = [(rgb, layers, odds) for rgb, layers, _ in synthetic]
-    return Tiles.stack(real + synthetic, settings.tile)
+        odds[real:] = [share / (1 - share) * sum(odds[:real]) / synthetic] * synthetic
+    return Tiles.stack(tiles, odds, settings.tile)
 
 
 class TrainingScenes(Sequence[Scene]):
@@ -96,7 +99,7 @@ class TrainingScenes(Sequence[Scene]):
 
 def held_out_scenes(side: int) -> list[Scene]:
     """Draw a scene of each kind that no detector learns from."""
-    return [generate(kind, VALIDATION_SEED, (side, side)) for kind in KINDS]
+    return [scene for kind in KINDS for scene in validation_scenes(kind, 1, side)]
 
 
 def cut(scene: Scene, limit: int) -> Iterator[tuple[NDArray[np.uint8], list[Labels]]]:
@@ -118,24 +121,5 @@ def _spans(length: int, limit: int) -> list[slice]:
     return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
-def _tiles(scene: Scene, settings: DetectorDataSettings) -> Iterator[Tile]:
-    odds = settings.colour_odds if scene.image.ndim == 3 else 1.0
-    return ((rgb, layers, odds) for rgb, layers in cut(scene, settings.tile))
-
-
-def _all_of(sources: Sequence[Sequence[Scene]]) -> Iterator[Scene]:
-    return (source[i] for source in sources for i in range(len(source)))
-
-
-def _drawn(settings: DetectorDataSettings, workers: int) -> Iterator[Scene]:
-    loader: DataLoader[Scene] = DataLoader(
-        TrainingScenes(settings),  # type: ignore[arg-type]  # a dataset by its protocol
-        batch_size=None,
-        num_workers=workers,
-        collate_fn=_unchanged,
-    )
-    return iter(loader)
-
-
-def _unchanged(scene: Any) -> Any:
-    return scene
+def _all_of(source: Sequence[Scene]) -> Iterator[Scene]:
+    return (source[i] for i in range(len(source)))

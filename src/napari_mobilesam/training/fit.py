@@ -17,6 +17,7 @@ from napari_mobilesam.training.processes import (
     as_in_first,
     average_gradients,
     rank_and_count,
+    wait_for_all,
 )
 from napari_mobilesam.training.settings import FitSettings
 
@@ -34,6 +35,10 @@ Losses = Callable[[int, Batch], Iterable[Tensor]]
 
 Progress = Callable[[int, int], None]
 """Called with steps done and steps in all."""
+
+
+BEST = "best"
+"""Name of the weights of the best validation in the folder of a run."""
 
 
 class StepData(Protocol[Batch_co]):
@@ -91,7 +96,7 @@ def fit(
     Raises
     ------
     CheckpointError
-        If the folder holds a checkpoint of another architecture.
+        If the folder holds a checkpoint that is damaged, unsafe or of another architecture.
     """
     average = AveragedModel(
         network, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay), use_buffers=True
@@ -103,7 +108,7 @@ def fit(
 
     steps = range(run.step, settings.steps)
     numbers = [step * count + rank for step in steps]
-    for step, number, batch in zip(steps, numbers, _batches(data, numbers, workers), strict=True):
+    for step, number, batch in zip(steps, numbers, in_order(data, numbers, workers), strict=True):
         share = as_in_first(_share_done(settings, step, run.elapsed()), device)
         if share >= 1:
             break
@@ -111,8 +116,7 @@ def fit(
         for group in optimizer.param_groups:
             group["lr"] = rate
 
-        loss = _accumulate(network, losses(number, batch))
-        loss = average_gradients(network.parameters(), loss)
+        loss = average_gradients(network.parameters(), _accumulate(network, losses(number, batch)))
         norm = nn.utils.clip_grad_norm_(network.parameters(), settings.max_gradient)
         if torch.isfinite(norm):
             optimizer.step()
@@ -134,6 +138,7 @@ def fit(
         if score is not None:
             run.validate(score)
         run.save()
+    wait_for_all()
     network.load_state_dict(average.module.state_dict())
 
 
@@ -154,7 +159,7 @@ class Run:
     Raises
     ------
     CheckpointError
-        If the folder holds a checkpoint of another architecture.
+        If the folder holds a checkpoint that is damaged, unsafe or of another architecture.
     """
 
     def __init__(
@@ -202,7 +207,7 @@ class Run:
         self.log({"step": self.step - 1, "validation": scores})
         if scores["score"] > self._best:
             self._best = scores["score"]
-            self._save_average("best")
+            self._save_average(BEST)
 
     def save(self) -> None:
         """Write the checkpoint, complete or not at all, and the averaged network."""
@@ -234,20 +239,21 @@ class Run:
 
     def _resume(self) -> None:
         """Take up the checkpoint; the log forgets what came after it."""
-        state = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
         try:
+            state = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
             self._network.load_state_dict(state["network"])
             self._average.load_state_dict(state["average"])
             self._optimizer.load_state_dict(state["optimizer"])
-        except (KeyError, RuntimeError, ValueError) as error:
+            self.step, self._best, self._done = state["step"], state["best"], state["done"]
+            self._began -= state["elapsed"]
+        except Exception as error:  # damaged bytes lead to exceptions of any kind
             raise CheckpointError(
                 f"{self._checkpoint} cannot be resumed",
-                expected="a checkpoint of the same architecture",
+                expected="a checkpoint of this training, of the same architecture",
+                got=type(error).__name__,
                 remedy="Choose an empty folder to start a new run.",
             ) from error
-        self.step, self._best, self._done = state["step"], state["best"], state["done"]
-        self._began -= state["elapsed"]
-        if rank_and_count()[0] > 0:
+        if rank_and_count()[0] > 0 or not self._log.exists():
             return
         lines = self._log.read_text(encoding="utf-8").splitlines()
         kept = [line for line in lines if json.loads(line)["step"] < self.step]
@@ -287,7 +293,8 @@ def _schedule(settings: FitSettings, step: int, progress: float) -> float:
     return warmup * (settings.final_rate + (1 - settings.final_rate) * cosine)
 
 
-def _batches(data: StepData[Batch], numbers: Sequence[int], workers: int) -> Iterator[Batch]:
+def in_order(data: StepData[Batch], numbers: Sequence[int], workers: int) -> Iterator[Batch]:
+    """Get batches by their numbers, drawn by other processes if there are workers."""
     loader: DataLoader[Batch] = DataLoader(
         data,  # type: ignore[arg-type]  # a dataset by its protocol, not by inheritance
         batch_size=None,

@@ -64,7 +64,7 @@ def average_gradients(parameters: Iterable[nn.Parameter], loss: float) -> float:
     _, count = rank_and_count()
     if count == 1:
         return loss
-    gradients = [p.grad for p in parameters if p.grad is not None]
+    gradients = [_gradient(p) for p in parameters if p.requires_grad]
     flat = torch.cat([g.flatten() for g in gradients] + [gradients[0].new_tensor([loss])])
     distributed.all_reduce(flat)
     flat /= count
@@ -82,3 +82,10 @@ def as_in_first(value: float, device: torch.device) -> float:
     shared = torch.tensor(value, dtype=torch.float32, device=device)
     distributed.broadcast(shared, src=0)
     return float(shared)
+
+
+def _gradient(parameter: nn.Parameter) -> torch.Tensor:
+    """Gradient of a parameter, zeros where the loss did not depend on it."""
+    if parameter.grad is None:
+        parameter.grad = torch.zeros_like(parameter)
+    return parameter.grad

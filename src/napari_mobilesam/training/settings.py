@@ -8,7 +8,7 @@ from napari_mobilesam.core.settings import Fraction, Settings
 
 
 class FitSettings(Settings):
-    """How an encoder is trained, whatever teaches it."""
+    """How a network is trained, whatever teaches it."""
 
     steps: int = Field(
         10_000, ge=1, title="Steps", description="The run ends after so many optimiser steps."
@@ -120,7 +120,10 @@ class ViewSettings(Settings):
         0.4, title="Mosaic", description="Share of the views that are made of four images."
     )
     contrast: Fraction = Field(
-        0.5, title="Contrast", description="Share of the views whose gamma is altered."
+        0.5,
+        title="Contrast",
+        description="Share of the views whose gamma is altered, and at 0.6 times "
+        "these odds their range.",
     )
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ one by one would keep it waiting.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Self
 
@@ -16,12 +16,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
+from napari_mobilesam.core.errors import SettingsError
 from napari_mobilesam.core.scene import Labels
 from napari_mobilesam.training.appearance import uniform, vary_appearance
 from napari_mobilesam.training.settings import ViewSettings
 
 PADDING_GREY = 114 / 255
 """Grey value outside of a tile; what the detector pads its input with."""
+
+Tile = tuple[NDArray[np.uint8], list[Labels]]
+"""An RGB image (h, w, 3), and the labels of its objects and of those inside others, (h, w) each."""
+
+_MOST_OBJECTS = 2**15 - 1
 
 _LEAST_AREA, _LEAST_SIDE = 12, 3
 """What is left of an object in a view counts from so many pixels on."""
@@ -52,19 +58,30 @@ class Tiles:
     odds: Tensor
 
     @classmethod
-    def stack(
-        cls, tiles: Iterable[tuple[NDArray[np.uint8], list[Labels], float]], side: int
-    ) -> Self:
-        """Put together RGB images of at most ``side`` pixels a side, their labels and odds."""
-        parts = []
-        for rgb, layers, odds in tiles:
+    def stack(cls, tiles: Sequence[Tile], odds: Sequence[float], side: int) -> Self:
+        """Put labelled images of at most ``side`` pixels a side together.
+
+        Raises
+        ------
+        SettingsError
+            If there are none, or more objects in one than 16 bits can number.
+        """
+        numbers = [int(layer.max()) for _, layers in tiles for layer in layers]
+        if not numbers or max(numbers) > _MOST_OBJECTS:
+            raise SettingsError(
+                "these images cannot be learned from",
+                expected=f"at least one tile, of at most {_MOST_OBJECTS} objects each",
+                got=f"{len(tiles)} tiles of up to {max(numbers, default=0)} objects",
+            )
+        count = len(tiles)
+        images = torch.zeros((count, side, side, 3), dtype=torch.uint8)
+        labels = torch.zeros((count, 2, side, side), dtype=torch.int16)
+        shapes = torch.tensor([rgb.shape[:2] for rgb, _ in tiles])
+        for i, (rgb, layers) in enumerate(tiles):
             rows, columns = rgb.shape[:2]
-            image = torch.zeros((side, side, 3), dtype=torch.uint8)
-            image[:rows, :columns] = torch.from_numpy(np.ascontiguousarray(rgb))
-            labels = torch.zeros((2, side, side), dtype=torch.int16)
-            labels[:, :rows, :columns] = torch.from_numpy(np.stack(layers).astype(np.int16))
-            parts.append((image, labels, torch.tensor([rows, columns]), torch.tensor(odds)))
-        return cls(*(torch.stack(column) for column in zip(*parts, strict=True)))
+            images[i, :rows, :columns] = torch.from_numpy(np.ascontiguousarray(rgb))
+            labels[i, :, :rows, :columns] = torch.from_numpy(np.stack(layers).astype(np.int16))
+        return cls(images, labels, shapes, torch.tensor(odds, dtype=torch.float32))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -100,7 +117,19 @@ class Views:
 def draw_views(
     tiles: Tiles, count: int, side: int, settings: ViewSettings, generator: Generator
 ) -> Views:
-    """Draw ``count`` views of ``side`` pixels; the generator is on the device of the tiles."""
+    """Draw ``count`` views of ``side`` pixels a side.
+
+    Parameters
+    ----------
+    tiles : Tiles
+        What to show.
+    count, side : int
+        How many views, and their side in pixels.
+    settings : ViewSettings
+        How tiles are shown.
+    generator : Generator
+        On the device of the tiles.
+    """
     chosen = torch.multinomial(tiles.odds, 4 * count, replacement=True, generator=generator)
     quadrant, offset, extent = _quadrants(count, side, settings.mosaic, generator)
     index = chosen.view(count, 4)
@@ -216,8 +245,8 @@ class _Place:
 def _objects(place: _Place, part: Tensor, count: int, side: int) -> tuple[Tensor, Tensor, Tensor]:
     """Boxes, views and numbers of the objects, by their labels; ``part`` tells quadrants apart."""
     device = part.device
-    most = int(place.tiles.labels.max()) + 1
     layers = [place.labels(layer) for layer in range(2)]
+    most = max(int(labels.max()) for labels in layers) + 1
     keys = [(part * 2 + layer) * most + labels for layer, labels in enumerate(layers)]
     total = count * 4 * 2 * most
     seen = torch.zeros(total, dtype=torch.long, device=device)

@@ -33,7 +33,7 @@ _FOREIGN_PREFIXES = {"PromtEncoder.": _PROMPTS, "MaskDecoder.": _DECODER}  # Mob
 _OWN_NAME = re.compile(r"(image_encoder|prompt_encoder|mask_decoder)\..+")
 _CLASSIFIER = ("image_encoder.norm_head.", "image_encoder.head.")
 """TinyViT's head for ImageNet, which MobileSAM carries along and never uses."""
-_MASK_BRANCH = re.compile(r"model\.\d+\.(proto|cv4)\..+")
+MASK_BRANCH = re.compile(r"model\.\d+\.(proto|cv4)\..+")
 """What YOLOv8 needs for masks of its own; MobileSAMv2 trained its detector with it."""
 
 _MAX_NAMED = 3
@@ -183,7 +183,7 @@ def _read_part(
     prefixes = _PREFIXES[file.role]
     tensors = read_tensors(path)
     if file.role == "detector":
-        tensors = {n: t for n, t in tensors.items() if not _MASK_BRANCH.fullmatch(n)}
+        tensors = {n: t for n, t in tensors.items() if not MASK_BRANCH.fullmatch(n)}
     else:
         tensors = _own_names(tensors)
     part = {name: tensor for name, tensor in tensors.items() if name.startswith(prefixes)}

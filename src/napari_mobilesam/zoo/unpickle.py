@@ -68,7 +68,7 @@ def read_pickled_module(path: Path) -> dict[str, Tensor]:
         If the pickle asks for anything but tensors, plain containers and module classes, or is
         damaged.
     """
-    content = _read(path, _ModuleUnpickler)
+    content = _read(path)
     if isinstance(content, dict):
         content = content.get("ema") or content.get("model")
     try:
@@ -77,10 +77,10 @@ def read_pickled_module(path: Path) -> dict[str, Tensor]:
         raise _damaged(path, error) from error
 
 
-def _read(path: Path, unpickler: "type[_ModuleUnpickler]") -> Any:
+def _read(path: Path) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
-            return unpickler.of(archive).load()
+            return _ModuleUnpickler.of(archive).load()
     except CheckpointError:
         raise
     except Exception as error:  # damaged bytes lead to exceptions of any kind
