@@ -6,6 +6,15 @@ import socket
 import pytest
 
 import napari_mobilesam as mobilesam
+from napari_mobilesam.inference import engine
+
+
+@pytest.fixture(scope="session", autouse=True)
+def float32_by_default():
+    """Let "auto" mean the same on every processor; bfloat16 has tests of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "_has_bfloat16", lambda: False)
+        yield
 
 
 @pytest.fixture(scope="session")

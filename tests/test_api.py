@@ -124,10 +124,14 @@ def test_the_grid_finds_what_the_references_mask_generator_finds(
         min_area=1,
         max_overlap=1.0,
     )
-    masks = [mask.to_array(IMAGE.shape[:2]) for mask in found.masks]
-    np.testing.assert_array_equal(masks, [mask["segmentation"] for mask in expected])
-    for column, key in (("score", "predicted_iou"), ("stability", "stability_score")):
-        np.testing.assert_allclose(found.table[column], [mask[key] for mask in expected], atol=1e-4)
+    candidates = found.candidates
+    for mask, theirs in zip(candidates.masks, expected, strict=True):
+        assert np.count_nonzero(mask.to_array(IMAGE.shape[:2]) != theirs["segmentation"]) <= 2
+    for ours, key in (
+        (candidates.scores, "predicted_iou"),
+        (candidates.stability, "stability_score"),
+    ):
+        np.testing.assert_allclose(ours, [mask[key] for mask in expected], atol=1e-3)
 
 
 def test_everything_is_its_parts_put_together(micro):

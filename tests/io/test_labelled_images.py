@@ -1,3 +1,4 @@
+import pickle
 import zipfile
 
 import numpy as np
@@ -46,6 +47,12 @@ def test_folder_and_zip_give_the_same_images(images):
         np.testing.assert_array_equal(scene.labels, labels(i))
         assert scene.labels.dtype == np.int32
         assert not scene.inner.any()
+
+
+def test_they_can_be_sent_to_another_process(images):
+    sent = pickle.loads(pickle.dumps(images))
+    assert sent.names == images.names
+    np.testing.assert_array_equal(sent[1].labels, images[1].labels)
 
 
 def test_a_zip_whose_folder_is_a_file_is_refused(tmp_path):

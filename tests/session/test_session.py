@@ -268,7 +268,7 @@ def test_a_run_outlives_a_revision_but_not_the_reverse(session):
 
 def test_a_grid_keeps_all_masks_of_a_point(session):
     found = session.everything(
-        sampler="grid", points_per_side=5, grid_min_score=0.3, grid_min_stability=0.5
+        sampler="grid", points_per_side=5, grid_min_score=0.1, grid_min_stability=0.2
     )
     points = found.candidates.proposals_yxyx
     assert len(np.unique(points, axis=0)) < len(points)

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -70,9 +73,21 @@ def test_scenes_are_seeded_and_of_all_kinds(monkeypatch):
         np.testing.assert_array_equal(one.image, other.image)
 
 
-def test_other_processes_draw_the_same_scenes():
-    here, there = (gather_tiles([], SETTINGS, workers=workers) for workers in (0, 1))
-    assert here.images.equal(there.images)
+IN_WORKERS = """
+import multiprocessing, sys
+from napari_mobilesam.training.detector_data import gather_tiles
+from napari_mobilesam.training.settings import DetectorDataSettings
+
+multiprocessing.set_start_method(sys.argv[1])
+settings = DetectorDataSettings(tile=64, scenes=3)
+here, there = (gather_tiles([], settings, workers=workers) for workers in (0, 1))
+assert here.images.equal(there.images)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"] if sys.platform == "linux" else ["spawn"])
+def test_other_processes_draw_the_same_scenes(method):
+    subprocess.run([sys.executable, "-c", IN_WORKERS, method], check=True)
 
 
 def test_held_out_scenes_are_none_to_learn_from():

@@ -127,8 +127,9 @@ class AxisWeights:
 
     Up-sampling logits is separable, so the mask of a window is
     ``rows.weights[y0:y1] @ logits @ columns.weights[x0:x1].T``. A pixel depends on one to three
-    logits along an axis, which makes sparse products several times faster than dense ones; and these would wake
-    the threads of numpy's BLAS, which keep the network's own from their cores for a while.
+    logits along an axis, which makes sparse products several times faster than dense ones; and
+    these would wake the threads of numpy's BLAS, which keep the network's own from their cores
+    for a while.
 
     Parameters
     ----------

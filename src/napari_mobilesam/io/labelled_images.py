@@ -34,6 +34,7 @@ class LabelledImages(Sequence[Scene]):
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         root = path if path.is_dir() else _open_zip(path)
         self._images, self._labels = root / "images", root / "labels"
         names = {entry.name for entry in self._images.iterdir()} if self._images.is_dir() else set()
@@ -46,6 +47,10 @@ class LabelledImages(Sequence[Scene]):
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def __reduce__(self) -> tuple[type["LabelledImages"], tuple[Path]]:
+        """Let processes that are sent this open the file themselves."""
+        return type(self), (self._path,)
 
     def __getitem__(self, index: int) -> Scene:  # type: ignore[override]
         """Read one image and its labels.
