@@ -11,10 +11,14 @@ from napari_mobilesam.inference import engine
 
 @pytest.fixture(scope="session", autouse=True)
 def float32_by_default():
-    """Let "auto" mean the same on every processor; bfloat16 has tests of its own."""
+    """Let "auto" mean the same on every processor; bfloat16 has tests of its own.
+
+    Gives what tells otherwise, for tests in which other processes compute as well.
+    """
+    as_it_is = engine._has_bfloat16
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "_has_bfloat16", lambda: False)
-        yield
+        yield as_it_is
 
 
 @pytest.fixture(scope="session")

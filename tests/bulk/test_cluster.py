@@ -8,6 +8,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from napari_mobilesam.bulk.plane import segment_large
+from napari_mobilesam.inference import engine
 
 from .test_plane import nuclei
 
@@ -36,7 +37,10 @@ def same_objects(labels, others):
 
 
 @pytest.mark.timeout(180)
-def test_a_cluster_that_loses_a_worker_gives_the_same_labels(client):
+def test_a_cluster_that_loses_a_worker_gives_the_same_labels(
+    client, float32_by_default, monkeypatch
+):
+    monkeypatch.setattr(engine, "_has_bfloat16", float32_by_default)
     image, _ = nuclei()
     here = segment_large(image, **SETTINGS)
     killed = []
