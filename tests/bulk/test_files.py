@@ -23,7 +23,7 @@ COUNT = 6
 
 @pytest.fixture(scope="module")
 def sam():
-    return load_model("micro", input_size=128)
+    return load_model("micro", input_size=128, precision="float32")
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ import sys
 from napari_mobilesam.bulk.contact_sheet import SHEET, TABLE
 from napari_mobilesam.bulk.files import batch
 from napari_mobilesam.api import load_model
-batch(sys.argv[1], sys.argv[2], model=load_model("micro", input_size=128))
+batch(sys.argv[1], sys.argv[2], model=load_model("micro", input_size=128, precision="float32"))
 """
 
 
