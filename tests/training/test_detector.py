@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -26,6 +29,28 @@ SETTINGS = DetectorTrainingSettings(
     mask_steps=1, steps=3, image_size=64, batch_size=2, warmup_steps=0, checkpoint_seconds=0
 )
 NAME = "model.22.cv2.0.2.weight"
+
+
+ALONE = """
+import socket, sys
+from pathlib import Path
+
+def refuse(*args, **kwargs):
+    raise AssertionError("the network was used")
+
+socket.getaddrinfo = socket.socket.connect = refuse
+from napari_mobilesam.training.detector import train_detector
+from napari_mobilesam.training.detector_data import gather_tiles
+from napari_mobilesam.training.settings import (
+    DetectorDataSettings,
+    DetectorTrainingSettings,
+    ViewSettings,
+)
+
+tiles = gather_tiles([], DetectorDataSettings(tile=64, scenes=2))
+settings = DetectorTrainingSettings.model_validate_json(sys.argv[2])
+train_detector(tiles, [], Path(sys.argv[1]), settings, ViewSettings())
+"""
 
 
 class GaveUpError(Exception):
@@ -81,6 +106,23 @@ def test_result_is_a_detector_of_the_zoo(finished, scenes):
         to_rgb8(scenes[0].image), DetectorSettings(confidence=0.01, image_size=64)
     )
     assert len(found) > 0
+
+
+def test_nothing_is_written_outside_of_the_folder_and_no_network_is_used(tmp_path):
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    places = {name: str(elsewhere) for name in ("HOME", "USERPROFILE", "XDG_CONFIG_HOME", "TMPDIR")}
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, run, SETTINGS.model_dump_json()],
+        env={name: value for name, value in os.environ.items() if "PYTEST" not in name} | places,
+        cwd=elsewhere,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(elsewhere.rglob("*")) == []
+    assert sorted(path.name for path in run.iterdir()) == ["boxes", "masks"]
 
 
 def test_masks_come_first(finished):

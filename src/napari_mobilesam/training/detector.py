@@ -26,7 +26,7 @@ from napari_mobilesam.evaluation.metrics import Counts, match
 from napari_mobilesam.inference.detect import Detector
 from napari_mobilesam.io.atomic import replacing
 from napari_mobilesam.models.detector import import_ultralytics
-from napari_mobilesam.training.fit import BEST, Progress, Score, fit
+from napari_mobilesam.training.fit import BEST, Progress, Score, fit, in_half_precision
 from napari_mobilesam.training.settings import DetectorTrainingSettings, ViewSettings
 from napari_mobilesam.training.views import Tiles, Views, draw_views
 from napari_mobilesam.zoo.catalog import MICRO_EVERYTHING, get_card
@@ -37,7 +37,6 @@ ARCHITECTURE = "yolov8n"
 RESULT = "detector"
 """Name of the averaged weights in the folder of a stage."""
 
-_PREFIX = "model."
 _LOSS_SCALE = 16.0
 """Losses are means over the batch times this: the batch that ultralytics' gains are made for."""
 
@@ -202,18 +201,13 @@ def save_detector(network: nn.Module, path: Path, metadata: dict[str, str]) -> N
     metadata : dict of str
         More for the file's header.
     """
-    tensors = {
-        name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
-        for name, value in network.state_dict().items()
-        if name.startswith(_PREFIX)
-    }
     header = {
         "title": "YOLOv8n object-aware detector with one class, object; half precision",
         "origin": "trained by napari-mobilesam with ultralytics",
         "licence": "AGPL-3.0-only: ultralytics puts models trained with it under AGPL-3.0",
     }
     with replacing(path) as draft:
-        save_file(tensors, draft, header | metadata)
+        save_file(in_half_precision(network), draft, header | metadata)
 
 
 def score_detector(

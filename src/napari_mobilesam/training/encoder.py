@@ -4,13 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-import torch
 from safetensors.torch import save_file
 from torch import nn
 
 from napari_mobilesam.io.atomic import replacing
 from napari_mobilesam.models.sam import ImageEncoder, Sam
-from napari_mobilesam.training.fit import Batch, Losses, Progress, StepData, fit
+from napari_mobilesam.training.fit import Batch, Losses, Progress, StepData, fit, in_half_precision
 from napari_mobilesam.training.settings import FitSettings
 
 Validate = Callable[[Sam], dict[str, float]]
@@ -81,11 +80,5 @@ def save_encoder(encoder: nn.Module, path: Path, metadata: dict[str, str]) -> No
     metadata : dict of str
         Origin, licence and the like, for the file's header.
     """
-    tensors: dict[str, torch.Tensor] = {
-        f"image_encoder.{name}": (value.half() if value.is_floating_point() else value)
-        for name, value in encoder.state_dict().items()
-    }
     with replacing(path) as draft:
-        save_file(
-            {name: value.cpu().contiguous() for name, value in tensors.items()}, draft, metadata
-        )
+        save_file(in_half_precision(encoder, "image_encoder."), draft, metadata)

@@ -293,6 +293,14 @@ def _schedule(settings: FitSettings, step: int, progress: float) -> float:
     return warmup * (settings.final_rate + (1 - settings.final_rate) * cosine)
 
 
+def in_half_precision(network: nn.Module, prefix: str = "") -> dict[str, Tensor]:
+    """Parameters and buffers of a network, as they are written to a file: real ones in half."""
+    return {
+        prefix + name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
+        for name, value in network.state_dict().items()
+    }
+
+
 def in_order(data: StepData[Batch], numbers: Sequence[int], workers: int) -> Iterator[Batch]:
     """Get batches by their numbers, drawn by other processes if there are workers."""
     loader: DataLoader[Batch] = DataLoader(
