@@ -1,7 +1,7 @@
 """The public functions: a model from the zoo, put to work by the inference room."""
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +32,7 @@ from napari_mobilesam.inference.encode import (
 from napari_mobilesam.inference.engine import Engine, choose_device, choose_precision
 from napari_mobilesam.inference.engines import EngineName, choose_engine
 from napari_mobilesam.inference.everything import Progress, decode_grid, decode_proposals
+from napari_mobilesam.inference.magnify import decode_magnified
 from napari_mobilesam.inference.top_up import more_proposals
 from napari_mobilesam.zoo.card import ModelCard
 from napari_mobilesam.zoo.catalog import get_card
@@ -403,28 +404,59 @@ class MobileSAM:
         proposals = self.propose(rgb, settings)
         if region is not None:
             proposals = proposals.within(region)
-        found = decode_proposals(self._engine, embedding, proposals, progress)
+        magnified = rgb if settings.magnify else None
+        found = self._decode(embedding, proposals, magnified, progress)
         if not settings.top_up:
             return found
         kept, _ = visible_parts(found, settings)
         more = more_proposals(self._engine, embedding, rgb, found.take(kept.tolist()).masks)
         if region is not None:
             more = more.within(region)
-        return found.joined(decode_proposals(self._engine, embedding, more, progress))
+        return found.joined(self._decode(embedding, more, magnified, progress))
 
     def decode_boxes(
         self,
         embedding: ImageEmbedding,
         proposals: Proposals,
         *,
+        magnified: NDArray[np.uint8] | None = None,
         progress: Progress | None = None,
     ) -> Candidates:
-        """Decode proposals, which may be drawn or edited by hand, as everything mode does."""
+        """Decode proposals, which may be drawn or edited by hand, as everything mode does.
+
+        Parameters
+        ----------
+        embedding : ImageEmbedding
+            What :meth:`embed` returned for the whole plane.
+        proposals : Proposals
+            Boxes to decode.
+        magnified : (H, W, 3) uint8 array, optional
+            The plane, if small objects are to be decoded in windows that show them larger.
+        progress : callable, optional
+            As for :meth:`everything`.
+        """
         self._check_embedding(embedding)
         self._check_whole(embedding)
         boxes = check_boxes(proposals.boxes_yxyx, embedding.plane_shape)
         checked = Proposals(boxes, proposals.confidence)
-        return decode_proposals(self._engine, embedding, checked, progress)
+        return self._decode(embedding, checked, magnified, progress)
+
+    def _decode(
+        self,
+        embedding: ImageEmbedding,
+        proposals: Proposals,
+        magnified: NDArray[np.uint8] | None,
+        progress: Progress | None,
+    ) -> Candidates:
+        if magnified is None:
+            return decode_proposals(self._engine, embedding, proposals, progress)
+
+        def embed(frame: InputFrame) -> ImageEmbedding:
+            y0, x0, y1, x1 = frame.seen
+            return self.embed_seen(magnified[y0:y1, x0:x1], frame)
+
+        frame_of = partial(self.frame, embedding.plane_shape)
+        return decode_magnified(self._engine, embedding, proposals, frame_of, embed, progress)
 
     def default_settings(self) -> EverythingSettings:
         """Everything mode's parameters as this model's card recommends them."""

@@ -172,3 +172,18 @@ def test_a_window_comes_from_the_cache(tmp_path, slide):
     again = sam.embed(slide, window=window)
     np.testing.assert_array_equal(first.features, again.features)
     assert len(list(tmp_path.rglob("zarr.json"))) == 1
+
+
+def test_what_everything_mode_magnified_is_found_again(session, slide, micro, tmp_path):
+    found = session.everything(confidence=0.1)
+    missing = [c for c in CENTRES if not any(iou(mask, c) > 0.7 for mask in found.masks)]
+    boxes = [*found.candidates.proposals_yxyx, *map(box_around, missing), (1000, 600, 1012, 612)]
+    request = session.prepare_redecode(np.array(boxes))
+    session.apply(request.run(lambda _done, _total: None))
+    proposals = session.found
+    for centre in CENTRES:
+        assert max(iou(mask, centre) for mask in proposals.masks) > 0.7
+    session.accept_everything()
+    path = tmp_path / "a.mobilesam.json"
+    session.save(path)
+    np.testing.assert_array_equal(replay_session(path, slide, model=micro), session.labels.array)

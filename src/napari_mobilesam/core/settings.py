@@ -65,6 +65,11 @@ class DetectorSettings(Settings):
         title="Second look",
         description="Shows the detector the image upside down as well; boxes are means of both.",
     )
+    magnify: bool = Field(
+        False,
+        title="Magnify",
+        description="Decodes small objects of large planes in windows that show them larger.",
+    )
 
 
 class GridSettings(Settings):

@@ -217,13 +217,15 @@ def _labelled(
 def _recall(sam: MobileSAM, scenes: Iterator[Scene]) -> tuple[dict[int, float], dict[int, float]]:
     """Average recall of the detector's boxes, and of the masks decoded from the best of them."""
     boxes, masks = [], []
+    settings = sam.default_settings().changed(**PROPOSED)
     for scene in scenes:
         rgb = to_rgb8(scene.image)
-        proposals = sam.propose(rgb, sam.default_settings().changed(**PROPOSED))
+        proposals = sam.propose(rgb, settings)
         truth = _true_masks(scene)
         boxes.append(box_iou([mask.box for mask in truth], proposals.boxes_yxyx))
         best = proposals.first(max(MASK_BUDGETS))
-        found = sam.decode_boxes(sam.embed(rgb, limits="dtype"), best)
+        magnified = rgb if settings.magnify else None
+        found = sam.decode_boxes(sam.embed(rgb, limits="dtype"), best, magnified=magnified)
         masks.append(crops_iou(truth, found.masks))
     return average_recall(boxes), average_recall(masks, MASK_BUDGETS)
 

@@ -43,15 +43,19 @@ class Proposals:
     def __len__(self) -> int:
         return len(self.confidence)
 
+    def __getitem__(self, index: slice | NDArray[np.generic]) -> "Proposals":
+        """Choose some of the proposals."""
+        return Proposals(self.boxes_yxyx[index], self.confidence[index])
+
     def first(self, count: int) -> "Proposals":
         """Keep the most confident."""
-        return Proposals(self.boxes_yxyx[:count], self.confidence[:count])
+        return self[:count]
 
     def within(self, region: Window) -> "Proposals":
         """Keep the boxes whose centre lies in a half-open window (y0, x0, y1, x1)."""
         centre = self.boxes_yxyx.reshape(-1, 2, 2).mean(axis=1)
         inside = ((centre >= region[:2]) & (centre < region[2:])).all(axis=1)
-        return Proposals(self.boxes_yxyx[inside], self.confidence[inside])
+        return self[inside]
 
 
 class Detector:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mobilesam.core.geometry import InputFrame, Window, clip_box
+from napari_mobilesam.core.geometry import InputFrame, Window
 from napari_mobilesam.core.instances import Candidates
 from napari_mobilesam.core.masks import CroppedMask
 from napari_mobilesam.core.prompts import Prompts
@@ -59,7 +59,7 @@ def decode_proposals(
     """
     shape, boxes = embedding.plane_shape, proposals.boxes_yxyx
     prompts = [Prompts.create(shape, box=box) for box in boxes]
-    windows = [_with_margin(box, shape) for box in boxes]
+    windows = [_with_margin(box, embedding.frame.seen) for box in boxes]
     found: list[_Found] = []
     for chunk in _chunks(len(prompts), engine.chunk_size, progress):
         grid = [_positions(window, embedding.frame) for window in windows[chunk]]
@@ -115,15 +115,16 @@ def _chunks(total: int, size: int, progress: Progress | None) -> Iterator[slice]
     report(total, total)
 
 
-def _with_margin(box_yxyx: NDArray[np.float64], plane_shape: tuple[int, int]) -> Window:
-    y0, x0, y1, x1 = box_yxyx.tolist()
-    rows, cols = BOX_MARGIN * (y1 - y0), BOX_MARGIN * (x1 - x0)
-    return clip_box((y0 - rows, x0 - cols, y1 + rows, x1 + cols), plane_shape)
+def _with_margin(box_yxyx: NDArray[np.float64], seen: Window) -> Window:
+    margin = BOX_MARGIN * (box_yxyx[2:] - box_yxyx[:2])
+    corners = np.floor(box_yxyx[:2] - margin), np.ceil(box_yxyx[2:] + margin)
+    (y0, x0), (y1, x1) = np.clip(corners, seen[:2], seen[2:]).astype(int).tolist()
+    return y0, x0, y1, x1
 
 
 def _positions(window: Window, frame: InputFrame) -> Window:
-    """Positions of the embedding, (y0, x0, y1, x1), that a window of the plane depends on."""
-    y0, x0, y1, x1 = window
+    """Positions of the embedding, (y0, x0, y1, x1), that a window of what is seen depends on."""
+    y0, x0, y1, x1 = np.subtract(window, frame.seen[:2] * 2).tolist()
     rows, cols = frame.rows.needed_for(y0, y1), frame.columns.needed_for(x0, x1)
     return (
         rows.start // LOGITS_A_POSITION,

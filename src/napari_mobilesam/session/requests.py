@@ -270,7 +270,12 @@ class Revise:
                 new.append(box)
         if new:
             batch = Proposals(np.array(new), np.ones(len(new), dtype=np.float32))
-            decoded = self.model.decode_boxes(self.embedding, batch, progress=progress)
+            decoded = self.model.decode_boxes(
+                self.embedding,
+                batch,
+                magnified=_magnified(self.settings, self.source, self.ticket.key),
+                progress=progress,
+            )
             kept += range(len(pool), len(pool) + len(decoded))
             pool, batches = pool.joined(decoded), (*batches, batch)
         return replace(found, pool=pool, batches=batches, kept=tuple(kept))
@@ -308,7 +313,10 @@ class FindAgain:
 
     def _decode(self, batch: Proposals | None, progress: Progress) -> Candidates:
         if batch is not None:
-            return self.model.decode_boxes(self.embedding, batch, progress=progress)
+            magnified = _magnified(self.settings, self.source, self.ticket.key)
+            return self.model.decode_boxes(
+                self.embedding, batch, magnified=magnified, progress=progress
+            )
         rgb = shown_plane(self.source, self.ticket.key)
         return self.model.find_candidates(
             rgb, self.embedding, self.settings, region=self.region, progress=progress
@@ -329,6 +337,13 @@ def refiltered(found: Found, source: PlaneSource) -> Found:
     intensity = source.plane(found.ticket.key)
     instances = resolve(found.pool.take(found.kept), found.settings, intensity)
     return replace(found, instances=instances)
+
+
+def _magnified(
+    settings: EverythingSettings, source: PlaneSource, key: PlaneKey
+) -> NDArray[np.uint8] | None:
+    """Read the plane that small objects are magnified in, if they are."""
+    return shown_plane(source, key) if settings.magnify else None
 
 
 def _batches(pool: Candidates) -> tuple[Proposals, ...]:

@@ -35,6 +35,7 @@ MICRO_EVERYTHING = EverythingSettings(
     nms_iou=0.7,
     image_size=None,
     second_look=True,
+    magnify=True,
     min_score=0.5,
     min_area=16,
     max_overlap=0.5,

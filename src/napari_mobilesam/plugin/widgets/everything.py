@@ -22,7 +22,15 @@ from napari_mobilesam.plugin.widgets.parts import (
 
 SAMPLER = ("sampler",)
 FINDING = {
-    "objects": ("confidence", "nms_iou", "image_size", "max_objects", "second_look", "top_up"),
+    "objects": (
+        "confidence",
+        "nms_iou",
+        "image_size",
+        "max_objects",
+        "second_look",
+        "magnify",
+        "top_up",
+    ),
     "grid": ("points_per_side", "grid_min_score", "grid_min_stability", "grid_nms_iou"),
 }
 LINKING = ("link_iou", "max_gap", "min_planes", "motion", "max_shift")
