@@ -16,7 +16,7 @@ class LayerNorm2d(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise every pixel by itself."""
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return from_tokens(super().forward(to_tokens(x)), *x.shape[2:])
 
 
 class Tokens(nn.Module):
@@ -69,16 +69,27 @@ def to_windows(x: Tensor, window: int) -> Tensor:
         (B * rows * columns, window, window, C)
     """
     _, height, width, channels = x.shape
-    x = F.pad(x, (0, 0, 0, -width % window, 0, -height % window))
-    x = x.unflatten(2, (-1, window)).unflatten(1, (-1, window))
-    # (B, rows, window, columns, window, C)
-    return x.transpose(2, 3).reshape(-1, window, window, channels)
+    rows, columns = -(-height // window), -(-width // window)
+    below, beside = rows * window - height, columns * window - width
+    x = F.pad(x.flatten(2), (0, beside * channels, 0, below))
+    x = x.reshape(-1, rows, window, columns, window * channels).transpose(2, 3)
+    return x.reshape(-1, window, window, channels)
 
 
 def from_windows(windows: Tensor, height: int, width: int) -> Tensor:
     """Put windows (N, window, window, C) back together into maps (B, height, width, C)."""
     _, window, _, channels = windows.shape
     rows, columns = -(-height // window), -(-width // window)
-    x = windows.view(-1, rows, columns, window, window, channels).transpose(2, 3)
-    x = x.reshape(-1, rows * window, columns * window, channels)
-    return x[:, :height, :width]
+    x = windows.reshape(-1, rows, columns, window, window * channels).transpose(2, 3)
+    x = x.reshape(-1, rows * window, columns * window * channels)
+    return x[:, :height, : width * channels].unflatten(2, (width, channels))
+
+
+def to_tokens(x: Tensor) -> Tensor:
+    """Map features (B, C, H, W) to tokens (B, H * W, C), which have no layout but one."""
+    return x.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def from_tokens(tokens: Tensor, height: int, width: int) -> Tensor:
+    """Map tokens (B, H * W, C) to features (B, C, H, W)."""
+    return tokens.unflatten(1, (height, width)).permute(0, 3, 1, 2)

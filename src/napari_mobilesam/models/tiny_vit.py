@@ -5,11 +5,19 @@ Wu et al., "TinyViT: Fast Pretraining Distillation for Small Vision Transformers
 neck to 256 channels: Zhang et al., "Faster Segment Anything" (arXiv 2306.14289), section 4.1.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_mobilesam.models.layers import embedding_neck, from_windows, to_windows
+from napari_mobilesam.models.layers import (
+    embedding_neck,
+    from_tokens,
+    from_windows,
+    to_tokens,
+    to_windows,
+)
 
 EXPANSION = 4
 
@@ -167,11 +175,20 @@ class WindowAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend within windows (N, window * window, C)."""
-        qkv = self.qkv(self.norm(x)).unflatten(-1, (self.heads, 3, -1))
-        q, k, v = qkv.transpose(1, 2).unbind(3)  # (N, heads, tokens, channels a head)
+        x = self.norm(x)
+        q, k, v = (F.linear(x, *layer).unflatten(-1, (self.heads, -1)) for layer in self._layers())
         bias = self.relative_bias() if self.fixed_bias is None else self.fixed_bias
-        x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        x = F.scaled_dot_product_attention(
+            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=bias
+        )
         return self.proj(x.transpose(1, 2).flatten(2))
+
+    def _layers(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Weights and biases to queries, keys and values: parts of one layer, head by head."""
+        weight = self.qkv.weight.unflatten(0, (self.heads, 3, -1))
+        bias = self.qkv.bias.unflatten(0, (self.heads, 3, -1))
+        for i in range(3):
+            yield weight[:, i].flatten(0, 1), bias[:, i].flatten()
 
 
 class NormalizedMLP(nn.Module):
@@ -199,11 +216,10 @@ class TinyViTBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Refine features (B, C, H, W)."""
-        tokens = x.permute(0, 2, 3, 1)
-        window = self.attn.window
-        windows = to_windows(tokens, window)
+        _, _, height, width = x.shape
+        windows = to_windows(x.permute(0, 2, 3, 1), self.attn.window)
         attended = self.attn(windows.flatten(1, 2)).view_as(windows)
-        tokens = tokens + from_windows(attended, *tokens.shape[1:3])
-        tokens = self.local_conv(tokens.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        tokens = to_tokens(x) + from_windows(attended, height, width).flatten(1, 2)
+        tokens = to_tokens(self.local_conv(from_tokens(tokens, height, width)))
         tokens = tokens + self.mlp(tokens)
-        return tokens.permute(0, 3, 1, 2)
+        return from_tokens(tokens, height, width)
