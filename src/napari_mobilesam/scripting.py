@@ -51,7 +51,7 @@ def open_session(
         One to three channels of the last axis of an array; without a viewer only.
     field : int, "auto" or "plane"
         Side, in pixels, of the part of the plane that the encoder sees around prompts, smaller
-        for small objects; "plane" for all of it. "auto" sees planes beyond 2048 pixels in windows
+        for small objects; "plane" for all of it. "auto" sees planes beyond 1280 pixels in windows
         of 1024, and others whole.
     restore : bool
         Go on from what was accepted on this image and lost: in a process that crashed or was

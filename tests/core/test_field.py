@@ -23,8 +23,8 @@ def point(y, x):
 
 
 def test_planes_are_seen_whole_unless_they_are_large():
-    assert window_around(point(10, 10), (2048, 100)) is None
-    assert window_around(point(10, 10), (2049, 100)) == (0, 0, 1024, 100)
+    assert window_around(point(10, 10), (1280, 100)) is None
+    assert window_around(point(10, 10), (1281, 100)) == (0, 0, 1024, 100)
     assert window_around(point(10, 10), SLIDE, "plane") is None
     assert window_around(point(10, 10), (300, 300), 128) == (0, 0, 128, 128)
     assert window_around(point(10, 10), (300, 300), 300) is None

@@ -13,7 +13,7 @@ from napari_mobilesam.core.geometry import Window
 FieldOfView = int | Literal["auto", "plane"]
 """Side of the window in pixels, "plane" for all of it, or "auto" to choose by the plane's size."""
 
-LARGE_SIDE = 2048
+LARGE_SIDE = 1280
 """With "auto", planes with a longer side are seen in windows."""
 
 AUTO_SIDE = 1024
