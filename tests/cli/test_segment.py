@@ -31,6 +31,25 @@ def test_everything_in_every_format(run, cells, tmp_path):
             np.testing.assert_array_equal(read_annotations(path, plane_shape=labels.shape), labels)
 
 
+def test_engine_and_precision_are_chosen(run, cells, tmp_path):
+    pytest.importorskip("openvino")
+    for name, options in {
+        "torch": ("--precision", "float32"),
+        "openvino": ("--engine", "openvino", "--precision", "float32"),
+        "reduced": ("--precision", "bfloat16"),
+    }.items():
+        code, _ = run("segment", cells, "-o", tmp_path / name, *options)
+        assert code == 0
+    torch, openvino, reduced = (
+        pd.read_csv(tmp_path / name / "cells.labels.csv")["score"].to_numpy()
+        for name in ("torch", "openvino", "reduced")
+    )
+    np.testing.assert_allclose(openvino, torch, atol=1e-4)
+    np.testing.assert_allclose(reduced, torch, atol=0.05)
+    assert np.abs(reduced - torch).max() > 1e-4
+    assert run("segment", cells, "-o", tmp_path, "--engine", "abacus")[0] == 2
+
+
 def test_large_planes_are_labelled_in_tiles(run, cells, tmp_path):
     many = np.tile(np.asarray(Image.open(cells)), (3, 3))
     tifffile.imwrite(tmp_path / "many.tif", many)

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from napari_mobilesam.cli.console import bars, note, out
 from napari_mobilesam.cli.models import fetch_files
-from napari_mobilesam.cli.options import Device, Model, output_folder
+from napari_mobilesam.cli.options import Device, Engine, Model, Precision, output_folder
 from napari_mobilesam.io.atomic import replacing
 from napari_mobilesam.zoo.catalog import get_card
 
@@ -49,6 +49,8 @@ def evaluate(
         ),
     ] = None,
     device: Device = "auto",
+    engine: Engine = "torch",
+    precision: Precision = "auto",
 ) -> None:
     """Evaluate a model on labelled images that it did not learn from.
 
@@ -73,6 +75,8 @@ def evaluate(
             limit=limit,
             input_size=input_size,
             device=device,
+            engine=engine,
+            precision=precision,
             progress=report,
         )
     table = Table("of", "measure", "value", box=None, padding=(0, 2, 0, 0))

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from pydantic.fields import FieldInfo
@@ -133,3 +133,16 @@ Model = Annotated[
     typer.Option("--model", "-m", help="Name of a model (see `models list`), or a checkpoint."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+
+Engine = Annotated[
+    Literal["torch", "openvino"],
+    typer.Option(help="What runs encoder and decoder; openvino is an extra, for CPUs."),
+]
+
+Precision = Annotated[
+    Literal["auto", "float32", "bfloat16", "float16"],
+    typer.Option(
+        help="What they compute in. auto is float16 on a GPU, bfloat16 on a CPU that is made for "
+        "it, float32 elsewhere.",
+    ),
+]

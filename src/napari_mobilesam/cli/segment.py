@@ -14,7 +14,9 @@ from napari_mobilesam.cli.console import bars, err, note, out, show_error
 from napari_mobilesam.cli.models import fetch_files
 from napari_mobilesam.cli.options import (
     Device,
+    Engine,
     Model,
+    Precision,
     intensity_limits,
     output_folder,
     settings_options,
@@ -76,6 +78,8 @@ def segment(
     ],
     model: Model = "micro",
     device: Device = "auto",
+    engine: Engine = "torch",
+    precision: Precision = "auto",
     input_size: Annotated[
         int | None,
         typer.Option(
@@ -270,6 +274,8 @@ def segment(
             device=device,
             input_size=input_size,
             detector=detector,
+            engine=engine,
+            precision=precision,
             cache=_cache(cache_gigabytes),
         )
     _label_all(sam, task, images, debug=ctx.find_root().params["debug"])

@@ -27,6 +27,7 @@ from napari_mobilesam.evaluation.clicks import ClickScores, clicks_to_reach
 from napari_mobilesam.evaluation.instances import InstanceScores, score_instances
 from napari_mobilesam.evaluation.prompted import Scores, evaluate_prompts
 from napari_mobilesam.evaluation.recall import BUDGETS, average_recall
+from napari_mobilesam.inference.engines import EngineName
 from napari_mobilesam.io.atomic import replacing
 from napari_mobilesam.io.labelled_images import LabelledImages
 
@@ -125,6 +126,8 @@ def evaluate(
     limit: int | None = None,
     input_size: InputSize | None = None,
     device: str = "auto",
+    engine: EngineName = "torch",
+    precision: str = "auto",
     progress: Progress | None = None,
 ) -> Evaluation:
     """Evaluate a model on labelled images.
@@ -145,7 +148,7 @@ def evaluate(
         Most objects prompted in an image, evenly spaced among its labels; all of them if None.
     limit : int, optional
         Most images, evenly spaced.
-    input_size, device
+    input_size, device, engine, precision
         As for :func:`~napari_mobilesam.api.load_model`.
     progress : callable, optional
         Called with (passes over an image done, passes in all). Raise
@@ -158,7 +161,9 @@ def evaluate(
     SettingsError
         If there is no such baseline.
     """
-    load = partial(load_model, input_size=input_size, device=device)
+    load = partial(
+        load_model, input_size=input_size, device=device, engine=engine, precision=precision
+    )
     sam = model if isinstance(model, MobileSAM) else load(model)
     other = load(against) if isinstance(against, str) else against
     source = images if isinstance(images, LabelledImages) else LabelledImages(Path(images))
