@@ -21,8 +21,9 @@ from napari_mobilesam.inference.encode import ImageEmbedding
 from napari_mobilesam.inference.engine import Engine
 from napari_mobilesam.inference.everything import Progress, decode_proposals
 
-LEAST_SIDE = 24.0
-"""Boxes whose sides have a smaller geometric mean, in input pixels, are magnified."""
+LEAST_SIDE = 32.0
+"""Boxes whose sides have a smaller geometric mean, in input pixels, are magnified: two positions of
+the embedding."""
 
 MARGIN = 1 / 8
 """A window reaches beyond its part of the plane by this share of the part's side."""
