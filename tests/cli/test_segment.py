@@ -32,7 +32,6 @@ def test_everything_in_every_format(run, cells, tmp_path):
 
 
 def test_engine_and_precision_are_chosen(run, cells, tmp_path):
-    pytest.importorskip("openvino")
     for name, options in {
         "torch": ("--precision", "float32"),
         "openvino": ("--engine", "openvino", "--precision", "float32"),

@@ -103,4 +103,6 @@ def test_pixels_and_logits_know_which_of_each_other_they_depend_on(shape, stride
     ],
 )
 def test_clip_box_covers_what_is_inside(box, inside):
-    assert clip_box(box, (12, 20)) == inside
+    assert clip_box(box, (0, 0, 12, 20)) == inside
+    moved = tuple(side + shift for side, shift in zip(box, (5, 7, 5, 7), strict=True))
+    assert clip_box(moved, (5, 7, 17, 27)) == tuple(np.add(inside, (5, 7, 5, 7)))

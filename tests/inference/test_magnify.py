@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from napari_mobilesam.api import load_model
 from napari_mobilesam.core.errors import CancelledError
 from napari_mobilesam.core.geometry import ZOOM, InputFrame, side_for
 from napari_mobilesam.evaluation.instances import score_instances
@@ -92,7 +93,7 @@ def magnified(engine):
             return ImageEmbedding(features, frame, "disk")
 
         return decode_magnified(
-            engine, whole, proposals, partial(frame_of, plane_shape), embed, progress
+            engine, whole, partial(frame_of, plane_shape), embed, proposals, progress
         )
 
     decode.embedded, decode.whole = [], whole
@@ -136,6 +137,18 @@ def test_progress_goes_on_through_all_windows_and_cancels_before_the_next(magnif
     with pytest.raises(CancelledError):
         magnified(boxes, cancel)
     assert 0 < len(magnified.embedded) - embedded < embedded
+
+
+def test_a_window_is_embedded_once_for_all_that_is_decoded_in_it(monkeypatch):
+    sam = load_model("micro", input_size=256)
+    rgb = np.zeros((512, 512, 3), np.uint8)
+    embedding, encode, windows = sam.embed(rgb), sam.engine.encode, []
+    monkeypatch.setattr(sam.engine, "encode", lambda *a: windows.append(a) or encode(*a))
+    decode = sam._decoder(embedding, rgb)
+    boxes = boxes_at([(100, 100), (400, 400)], 12)
+    for _ in range(2):
+        decode(Proposals(boxes, np.ones(2, np.float32)), None)
+    assert len(windows) == len(plan_views(embedding.frame, boxes, partial(sam.frame, (512, 512))))
 
 
 def test_small_objects_get_truer_outlines(micro):

@@ -1,7 +1,7 @@
 """A loaded model, which embeds planes and turns prompts into masks."""
 
-from collections.abc import Sequence
-from functools import cached_property, partial
+from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +36,9 @@ from napari_mobilesam.zoo.checkpoints import load_detector
 
 if TYPE_CHECKING:  # zarr takes as long to import as a small plane to embed
     from napari_mobilesam.inference.cache import CachedEmbeddings
+
+WINDOWS_KEPT = 16
+"""Embeddings of windows that are kept while a plane is looked at, some 4 MB each."""
 
 
 class MobileSAM:
@@ -317,15 +320,15 @@ class MobileSAM:
         proposals = self.propose(rgb, settings)
         if region is not None:
             proposals = proposals.within(region)
-        magnified = rgb if settings.magnify else None
-        found = self._decode(embedding, proposals, magnified, progress)
+        decode = self._decoder(embedding, rgb if settings.magnify else None)
+        found = decode(proposals, progress)
         if not settings.top_up:
             return found
         kept, _ = visible_parts(found, settings)
         more = more_proposals(self._engine, embedding, rgb, found.take(kept.tolist()).masks)
         if region is not None:
             more = more.within(region)
-        return found.joined(self._decode(embedding, more, magnified, progress))
+        return found.joined(decode(more, progress))
 
     def decode_boxes(
         self,
@@ -352,24 +355,22 @@ class MobileSAM:
         self._check_whole(embedding)
         boxes = check_boxes(proposals.boxes_yxyx, embedding.plane_shape)
         checked = Proposals(boxes, proposals.confidence)
-        return self._decode(embedding, checked, magnified, progress)
+        return self._decoder(embedding, magnified)(checked, progress)
 
-    def _decode(
-        self,
-        embedding: ImageEmbedding,
-        proposals: Proposals,
-        magnified: NDArray[np.uint8] | None,
-        progress: Progress | None,
-    ) -> Candidates:
+    def _decoder(
+        self, embedding: ImageEmbedding, magnified: NDArray[np.uint8] | None
+    ) -> Callable[[Proposals, Progress | None], Candidates]:
+        """Make what decodes proposals; it remembers the windows that it embedded last."""
         if magnified is None:
-            return decode_proposals(self._engine, embedding, proposals, progress)
+            return partial(decode_proposals, self._engine, embedding)
 
+        @lru_cache(WINDOWS_KEPT)
         def embed(frame: InputFrame) -> ImageEmbedding:
             y0, x0, y1, x1 = frame.seen
             return self.embed_seen(magnified[y0:y1, x0:x1], frame)
 
         frame_of = partial(self.frame, embedding.plane_shape)
-        return decode_magnified(self._engine, embedding, proposals, frame_of, embed, progress)
+        return partial(decode_magnified, self._engine, embedding, frame_of, embed)
 
     def default_settings(self) -> EverythingSettings:
         """Everything mode's parameters as this model's card recommends them."""

@@ -185,15 +185,13 @@ def _linear_weights(n_out: int, n_in: int) -> sparse.csr_array:
     return sparse.csr_array((values, places), shape=(n_out, n_in))
 
 
-def clip_box(
-    box_yxyx: tuple[float, float, float, float], plane_shape: tuple[int, int]
-) -> tuple[int, int, int, int]:
-    """Smallest box of whole pixels around ``box_yxyx`` that lies in the plane."""
+def clip_box(box_yxyx: tuple[float, float, float, float], within: Window) -> Window:
+    """Smallest box of whole pixels around ``box_yxyx`` that lies in a window."""
     y0, x0, y1, x1 = box_yxyx
-    height, width = plane_shape
+    top, left, bottom, right = within
     return (
-        min(max(int(np.floor(y0)), 0), height),
-        min(max(int(np.floor(x0)), 0), width),
-        min(max(int(np.ceil(y1)), 0), height),
-        min(max(int(np.ceil(x1)), 0), width),
+        min(max(int(np.floor(y0)), top), bottom),
+        min(max(int(np.floor(x0)), left), right),
+        min(max(int(np.ceil(y1)), top), bottom),
+        min(max(int(np.ceil(x1)), left), right),
     )

@@ -228,7 +228,7 @@ def _recall(sam: MobileSAM, scenes: Iterator[Scene]) -> tuple[dict[int, float], 
         proposals = sam.propose(rgb, settings)
         truth = _true_masks(scene)
         boxes.append(box_iou([mask.box for mask in truth], proposals.boxes_yxyx))
-        best = proposals.first(max(MASK_BUDGETS))
+        best = proposals[: max(MASK_BUDGETS)]
         magnified = rgb if settings.magnify else None
         found = sam.decode_boxes(sam.embed(rgb, limits="dtype"), best, magnified=magnified)
         masks.append(crops_iou(truth, found.masks))

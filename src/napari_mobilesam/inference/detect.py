@@ -44,12 +44,8 @@ class Proposals:
         return len(self.confidence)
 
     def __getitem__(self, index: slice | NDArray[np.generic]) -> "Proposals":
-        """Choose some of the proposals."""
+        """Choose some of the proposals; the first are the most confident."""
         return Proposals(self.boxes_yxyx[index], self.confidence[index])
-
-    def first(self, count: int) -> "Proposals":
-        """Keep the most confident."""
-        return self[:count]
 
     def within(self, region: Window) -> "Proposals":
         """Keep the boxes whose centre lies in a half-open window (y0, x0, y1, x1)."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mobilesam.core.geometry import InputFrame, Window
+from napari_mobilesam.core.geometry import InputFrame, Window, clip_box
 from napari_mobilesam.core.instances import Candidates
 from napari_mobilesam.core.masks import CroppedMask
 from napari_mobilesam.core.prompts import Prompts
@@ -116,10 +116,9 @@ def _chunks(total: int, size: int, progress: Progress | None) -> Iterator[slice]
 
 
 def _with_margin(box_yxyx: NDArray[np.float64], seen: Window) -> Window:
-    margin = BOX_MARGIN * (box_yxyx[2:] - box_yxyx[:2])
-    corners = np.floor(box_yxyx[:2] - margin), np.ceil(box_yxyx[2:] + margin)
-    (y0, x0), (y1, x1) = np.clip(corners, seen[:2], seen[2:]).astype(int).tolist()
-    return y0, x0, y1, x1
+    y0, x0, y1, x1 = box_yxyx.tolist()
+    rows, cols = BOX_MARGIN * (y1 - y0), BOX_MARGIN * (x1 - x0)
+    return clip_box((y0 - rows, x0 - cols, y1 + rows, x1 + cols), seen)
 
 
 def _positions(window: Window, frame: InputFrame) -> Window:

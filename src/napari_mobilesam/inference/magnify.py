@@ -46,9 +46,9 @@ class View:
 def decode_magnified(
     engine: Engine,
     embedding: ImageEmbedding,
-    proposals: Proposals,
     frame_of: FrameOf,
     embed: Embed,
+    proposals: Proposals,
     progress: Progress | None = None,
 ) -> Candidates:
     """Decode one mask a box, each in the largest view that shows it large enough.
@@ -57,11 +57,11 @@ def decode_magnified(
     ----------
     engine, embedding
         The model, and what its encoder says about the whole plane.
-    proposals : Proposals
-        Boxes to decode.
     frame_of, embed : callable
         How the model lays a window into its input, and embeds it. Windows without a small object
         are not embedded.
+    proposals : Proposals
+        Boxes to decode.
     progress : callable, optional
         Called with (done, total) before each window and each chunk, and at the end.
 

@@ -70,4 +70,4 @@ def join(outlines: Sequence[Ring]) -> Ring:
 
 def _window(ring: Ring, plane_shape: tuple[int, int]) -> Window:
     (x0, y0), (x1, y1) = ring.min(axis=0), ring.max(axis=0)
-    return clip_box((y0, x0, y1, x1), plane_shape)
+    return clip_box((y0, x0, y1, x1), (0, 0, *plane_shape))

@@ -219,10 +219,10 @@ class Proposing:
 
     def _window(self, here: Here) -> Window | None:
         """Window of the region; None for the whole plane."""
-        shape = here.plane.shape
+        plane = (0, 0, *here.plane.shape)
         if self.region == "view":
             first, last = here.image.corner_pixels[:, here.plane.axes]
-            return clip_box((*first, *(last + 1)), shape)
+            return clip_box((*first, *(last + 1)), plane)
         if self.region == "shape":
             shapes = self._controller.prompting.shapes
             drawn = [] if shapes is None else outlines_on(shapes, here.plane)
@@ -230,7 +230,7 @@ class Proposing:
                 raise PromptError(
                     "there is no shape to look into", remedy="Draw one in the shapes layer."
                 )
-            return clip_box(box_around(drawn[-1]), shape)
+            return clip_box(box_around(drawn[-1]), plane)
         return None
 
 

@@ -352,8 +352,7 @@ def _batches(pool: Candidates) -> tuple[Proposals, ...]:
     first = int(np.count_nonzero(pool.confidence > 0))
     if first == len(boxes):
         return (boxes,)
-    second = Proposals(boxes.boxes_yxyx[first:], boxes.confidence[first:])
-    return (boxes.first(first), second)
+    return boxes[:first], boxes[first:]
 
 
 def _covers_pixels(box_yxyx: NDArray[np.float64], plane_shape: tuple[int, int]) -> bool:
