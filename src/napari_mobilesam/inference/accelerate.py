@@ -24,15 +24,15 @@ CONVOLUTIONAL = {
 def accelerate(sam: Sam, device: torch.device) -> Sam:
     """Prepare a network for inference, in place; it cannot be trained any more.
 
-    Batch normalisations are folded into the convolutions before them and attention biases laid out
-    once. On a CPU, TinyViT's first stages work through the image in bands: whole maps of theirs
-    take 64 MB each, which is more than any cache, and fresh memory for each layer.
+    Batch normalisations are folded into the convolutions before them and the projections of window
+    attention laid out once. On a CPU, TinyViT's first stages work through the image in bands: whole
+    maps of theirs take 64 MB each, which is more than any cache, and fresh memory for each layer.
     """
     with torch.no_grad():
         for module in sam.image_encoder.modules():
             _fold_batch_norms(module)
             if isinstance(module, WindowAttention):
-                module.fix_bias()
+                module.fix()
     encoder = sam.image_encoder
     if device.type == "cpu" and isinstance(encoder, TinyViT) and encoder.embedding_stride == 16:
         for path, stride in CONVOLUTIONAL.items():

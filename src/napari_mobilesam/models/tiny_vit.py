@@ -5,7 +5,7 @@ Wu et al., "TinyViT: Fast Pretraining Distillation for Small Vision Transformers
 neck to 256 channels: Zhang et al., "Faster Segment Anything" (arXiv 2306.14289), section 4.1.
 """
 
-from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -143,14 +143,30 @@ class MBConv(nn.Module):
         return F.gelu(x + self.conv3(y))
 
 
+class Projections(NamedTuple):
+    """The weights of a window attention as it is computed, with what is constant taken out.
+
+    Windows are padded with zeros, before a normalisation that adds its bias to them. That bias is
+    the same at every position, and so is what it adds to queries, keys and values: in a query it
+    stays; in a key it raises all scores of a query alike, which softmax does not see; a value's
+    passes through as it is, since the weights of attention have the sum of one. Without it,
+    padding is zero in keys and values, too, and need not be projected.
+    """
+
+    position: Tensor
+    query: Tensor
+    query_bias: Tensor
+    key: Tensor
+    value: Tensor
+    out_bias: Tensor
+
+
 class WindowAttention(nn.Module):
     """Self-attention within windows; every pair of positions has a learned bias.
 
     The bias depends on the head and on how far apart, in rows and in columns, the two positions
     are, without sign.
     """
-
-    fixed_bias: Tensor | None
 
     def __init__(self, channels: int, heads: int, window: int) -> None:
         super().__init__()
@@ -160,7 +176,27 @@ class WindowAttention(nn.Module):
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
         self.attention_biases = nn.Parameter(torch.zeros(heads, window * window))
-        self.register_buffer("fixed_bias", None, persistent=False)
+        self.fixed: nn.ParameterList | None = None
+
+    def fix(self) -> None:
+        """Lay the projections out once, for inference: they do not follow the weights any more."""
+        fixed = nn.ParameterList(tensor.detach() for tensor in self.projections())
+        self.fixed = fixed.requires_grad_(requires_grad=False)
+
+    def projections(self) -> Projections:
+        """Take the layers apart that the weights of one are, head by head."""
+        query, key, value = self.qkv.weight.unflatten(0, (self.heads, 3, -1)).unbind(1)
+        query_bias, _, value_bias = self.qkv.bias.unflatten(0, (self.heads, 3, -1)).unbind(1)
+        query, key, value = (weight.flatten(0, 1) for weight in (query, key, value))
+        value_bias = value_bias.flatten() + value @ self.norm.bias
+        return Projections(
+            self.relative_bias(),
+            query,
+            query_bias.flatten() + query @ self.norm.bias,
+            key,
+            value,
+            self.proj.bias + self.proj.weight @ value_bias,
+        )
 
     def relative_bias(self) -> Tensor:
         """Biases (1, heads, N, N) between the N = window * window positions."""
@@ -169,26 +205,25 @@ class WindowAttention(nn.Module):
         distance = (rows[:, None] - rows).abs() * self.window + (columns[:, None] - columns).abs()
         return self.attention_biases[None, :, distance]
 
-    def fix_bias(self) -> None:
-        """Lay the biases out once, for inference: they do not follow the parameter any more."""
-        self.fixed_bias = self.relative_bias()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Attend within windows (N, window * window, C)."""
-        x = self.norm(x)
-        q, k, v = (F.linear(x, *layer).unflatten(-1, (self.heads, -1)) for layer in self._layers())
-        bias = self.relative_bias() if self.fixed_bias is None else self.fixed_bias
-        x = F.scaled_dot_product_attention(
-            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=bias
+    def forward(self, tokens: Tensor, height: int, width: int) -> Tensor:
+        """Attend within the windows of a map's tokens (B, height * width, C)."""
+        weights = self.projections() if self.fixed is None else Projections(*self.fixed)
+        x = F.layer_norm(tokens, self.norm.normalized_shape, self.norm.weight, None, self.norm.eps)
+        projected = (
+            F.linear(x, weights.query, weights.query_bias),
+            F.linear(x, weights.key),
+            F.linear(x, weights.value),
         )
-        return self.proj(x.transpose(1, 2).flatten(2))
+        query, key, value = (self._to_heads(y.unflatten(1, (height, width))) for y in projected)
+        x = F.scaled_dot_product_attention(query, key, value, attn_mask=weights.position)
+        windows = x.transpose(1, 2).unflatten(1, (self.window, self.window)).flatten(3)
+        x = from_windows(windows, height, width).flatten(1, 2)
+        return F.linear(x, self.proj.weight, weights.out_bias)
 
-    def _layers(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Weights and biases to queries, keys and values: parts of one layer, head by head."""
-        weight = self.qkv.weight.unflatten(0, (self.heads, 3, -1))
-        bias = self.qkv.bias.unflatten(0, (self.heads, 3, -1))
-        for i in range(3):
-            yield weight[:, i].flatten(0, 1), bias[:, i].flatten()
+    def _to_heads(self, maps: Tensor) -> Tensor:
+        """Cut maps (B, H, W, C) into windows (N, heads, window * window, C / heads)."""
+        windows = to_windows(maps, self.window).flatten(1, 2)
+        return windows.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 
 class NormalizedMLP(nn.Module):
@@ -217,9 +252,8 @@ class TinyViTBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Refine features (B, C, H, W)."""
         _, _, height, width = x.shape
-        windows = to_windows(x.permute(0, 2, 3, 1), self.attn.window)
-        attended = self.attn(windows.flatten(1, 2)).view_as(windows)
-        tokens = to_tokens(x) + from_windows(attended, height, width).flatten(1, 2)
+        tokens = to_tokens(x)
+        tokens = tokens + self.attn(tokens, height, width)
         tokens = to_tokens(self.local_conv(from_tokens(tokens, height, width)))
         tokens = tokens + self.mlp(tokens)
         return from_tokens(tokens, height, width)
