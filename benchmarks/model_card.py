@@ -52,7 +52,8 @@ def table(model: str, dataset: Path, arguments: argparse.Namespace) -> pd.DataFr
     )
     card = get_card(model)
     engine = TorchEngine(load_sam(card), choose_device("cpu"))
-    scores = evaluate_prompts(engine, [coins()], arguments.input_size or card.input_size, 24)
+    size = arguments.input_size or card.input_size
+    scores = evaluate_prompts(engine, [coins()], size, 24, closer=card.closer)
     return pd.concat([rows, pd.DataFrame([scores.as_row()], index=["coins (never shown)"])])
 
 

@@ -111,6 +111,7 @@ def test_a_correction_stays_in_its_window(session):
 
 
 def test_a_window_is_embedded_once(session):
+    session.use_field(1024)
     session.set_prompts([PointPrompt(CENTRES[0])])
     first = session._decoded.embedding
     session.clear_prompts()

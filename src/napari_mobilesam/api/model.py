@@ -15,6 +15,7 @@ from napari_mobilesam.core.overlaps import visible_parts
 from napari_mobilesam.core.planes import select_channels, to_rgb8
 from napari_mobilesam.core.prompts import Prompts, check_boxes
 from napari_mobilesam.core.settings import DetectorSettings, EverythingSettings, Limits
+from napari_mobilesam.inference.closer import window_closer
 from napari_mobilesam.inference.decode import (
     decode_candidates,
     decode_object,
@@ -180,6 +181,55 @@ class MobileSAM:
         )
         return decode_object(self._engine, embedding, prompts, multimask=multimask)
 
+    def predict_closely(
+        self,
+        image: ArrayLike,
+        *,
+        points: ArrayLike | None = None,
+        point_labels: ArrayLike | None = None,
+        box: ArrayLike | None = None,
+        embedding: ImageEmbedding | None = None,
+        multimask: bool = True,
+        limits: Limits = "percentile",
+        channels: Sequence[int] | None = None,
+    ) -> MaskBatch:
+        """Find one object, and if it is small, look again in a window that shows it larger.
+
+        Parameters
+        ----------
+        image, limits, channels
+            As for :meth:`embed`.
+        points, point_labels, box, multimask
+            As for :meth:`predict`.
+        embedding : ImageEmbedding, optional
+            What :meth:`embed` returned for this image, to save the encoder's time.
+
+        Returns
+        -------
+        MaskBatch
+            As of :meth:`predict`. ``frame.window`` says where the plane was looked at; go on from
+            its ``low_res_logits`` with ``predict`` in ``embed(image, window=frame.window)``.
+
+        Raises
+        ------
+        ImageError
+            If the image is no plane, or not the one that was embedded.
+        PromptError
+            As of :meth:`predict`.
+        """
+        rgb = to_rgb8(image, limits, channels)
+        embed = partial(self.embed, rgb, limits="dtype")
+        seen = embed() if embedding is None else embedding
+        self._check_embedded(seen, rgb)
+        prompts = Prompts.create(
+            seen.plane_shape, points=points, point_labels=point_labels, box=box
+        )
+        found = decode_object(self._engine, seen, prompts, multimask=multimask)
+        window = window_closer(found.crop(0), prompts, seen.frame)
+        if window is None:
+            return found
+        return decode_object(self._engine, embed(window=window), prompts, multimask=multimask)
+
     def predict_boxes(self, embedding: ImageEmbedding, boxes: ArrayLike) -> MaskBatch:
         """Find one object in each of many boxes.
 
@@ -306,15 +356,8 @@ class MobileSAM:
         ImageError
             If the plane is not the one that was embedded.
         """
-        self._check_embedding(embedding)
         self._check_whole(embedding)
-        if embedding.plane_shape != rgb.shape[:2]:
-            raise ImageError(
-                "the embedding is not of this image",
-                expected=f"an image of {embedding.plane_shape} pixels",
-                got=f"one of {rgb.shape[:2]}",
-                remedy="Embed this image first, or leave embedding=None.",
-            )
+        self._check_embedded(embedding, rgb)
         if settings.sampler == "grid":
             return decode_grid(self._engine, embedding, settings, progress, region=region)
         proposals = self.propose(rgb, settings)
@@ -397,6 +440,16 @@ class MobileSAM:
                 expected="an embedding of the whole plane",
                 got=f"one of the window {embedding.frame.window}",
                 remedy="Embed it without window=.",
+            )
+
+    def _check_embedded(self, embedding: ImageEmbedding, rgb: NDArray[np.uint8]) -> None:
+        self._check_embedding(embedding)
+        if embedding.plane_shape != rgb.shape[:2]:
+            raise ImageError(
+                "the embedding is not of this image",
+                expected=f"an image of {embedding.plane_shape} pixels",
+                got=f"one of {rgb.shape[:2]}",
+                remedy="Embed this image first, or leave embedding=None.",
             )
 
 

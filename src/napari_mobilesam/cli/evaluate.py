@@ -38,6 +38,15 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Most images, evenly spaced.", show_default=False)
     ] = None,
+    closer: Annotated[
+        bool | None,
+        typer.Option(
+            "--closer/--no-closer",
+            help="Look at small objects that are prompted again, in a window around them; the "
+            "model's own way if not given.",
+            show_default=False,
+        ),
+    ] = None,
     input_size: Annotated[
         int | None,
         typer.Option(help="Side of the encoder's input; the model's own if not given."),
@@ -73,6 +82,7 @@ def evaluate(
             clicks=clicks,
             objects_per_image=objects or None,
             limit=limit,
+            closer=closer,
             input_size=input_size,
             device=device,
             engine=engine,

@@ -1,10 +1,12 @@
 """Which part of a plane the encoder is shown for the prompts in it.
 
 In a large plane that is seen whole, small objects are lost: the encoder's input has 1024 pixels a
-side at most. So prompts there are decoded in a window around them.
+side at most. So prompts there are decoded in a window around them. Once a mask tells how large the
+object is, it is looked at closer.
 """
 
-from math import isfinite
+from itertools import count
+from math import isfinite, sqrt
 from typing import Literal
 
 from napari_mobilesam.core.errors import SettingsError
@@ -24,6 +26,19 @@ LEAST_SIDE = 64
 
 STEPS = 4
 """Windows lie on a grid of their side over this, so that prompts near each other share one."""
+
+CLOSER = 7.0
+"""A closer look is a window with a side of at least so many times the object's, the root of its
+area."""
+
+LEAST_CLOSER = 96
+"""Least side of a closer look, in pixels."""
+
+ROOM = 1.5
+"""A closer look has at least this many times the side of what it must hold."""
+
+WORTHWHILE = 0.75
+"""A closer look has at most this share of the side that was seen before."""
 
 
 def window_around(
@@ -74,6 +89,51 @@ def window_around(
         for first, last, length in zip((y0, x0), (y1, x1), plane_shape, strict=True)
     )
     return rows[0], cols[0], rows[1], cols[1]
+
+
+def closer_look(
+    extent_yxyx: tuple[float, float, float, float],
+    area: int,
+    seen: Window,
+    plane_shape: tuple[int, int],
+) -> Window | None:
+    """Choose a window that shows an object larger than it was seen.
+
+    Its side is one of 96, 128, 192, 256, 384 and so on, so that objects of like size near each
+    other share one.
+
+    Parameters
+    ----------
+    extent_yxyx : (y0, x0, y1, x1)
+        What the window must hold, in plane pixels: the mask and its prompts.
+    area : int
+        Pixels of the mask.
+    seen : (y0, x0, y1, x1)
+        What the encoder was shown before.
+    plane_shape : tuple of int
+        Height and width of the plane.
+
+    Returns
+    -------
+    (y0, x0, y1, x1) or None
+        None if there is no object, or it was seen nearly as large already.
+    """
+    y0, x0, y1, x1 = extent_yxyx
+    if area == 0 or not all(map(isfinite, extent_yxyx)):
+        return None
+    wanted = max(CLOSER * sqrt(area), ROOM * (y1 - y0), ROOM * (x1 - x0))
+    side = next(side for step in count() for side in _sides(step) if side >= wanted)
+    if side > WORTHWHILE * max(seen[2] - seen[0], seen[3] - seen[1]):
+        return None
+    rows, cols = (
+        _span((first + last) / 2, side, length)
+        for first, last, length in zip((y0, x0), (y1, x1), plane_shape, strict=True)
+    )
+    return rows[0], cols[0], rows[1], cols[1]
+
+
+def _sides(step: int) -> tuple[int, int]:
+    return LEAST_CLOSER << step, 4 * LEAST_CLOSER // 3 << step
 
 
 def check_field(field: FieldOfView) -> None:

@@ -124,6 +124,7 @@ def evaluate(
     clicks: bool = False,
     objects_per_image: int | None = 12,
     limit: int | None = None,
+    closer: bool | None = None,
     input_size: InputSize | None = None,
     device: str = "auto",
     engine: EngineName = "torch",
@@ -148,6 +149,9 @@ def evaluate(
         Most objects prompted in an image, evenly spaced among its labels; all of them if None.
     limit : int, optional
         Most images, evenly spaced.
+    closer : bool, optional
+        Whether small objects that are prompted are looked at again in a window around them, as in
+        a session; the model's own way if not given.
     input_size, device, engine, precision
         As for :func:`~napari_mobilesam.api.load_model`.
     progress : callable, optional
@@ -177,7 +181,13 @@ def evaluate(
         sam.card.name,
         len(chosen),
         size,
-        evaluate_prompts(sam.engine, steps.scenes(), size, few),
+        evaluate_prompts(
+            sam.engine,
+            steps.scenes(),
+            size,
+            few,
+            closer=sam.card.closer if closer is None else closer,
+        ),
         {name: score_instances(_labelled(steps.scenes(), way)) for name, way in ways.items()},
         *_recall(sam, steps.scenes()),
         clicks_to_reach(sam.engine, steps.scenes(), size, objects_per_image=few)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,13 +10,14 @@ from scipy import ndimage
 from scipy.stats import spearmanr
 
 from napari_mobilesam.core.geometry import InputSize
-from napari_mobilesam.core.masks import CroppedMask, MaskBatch
+from napari_mobilesam.core.masks import CroppedMask
 from napari_mobilesam.core.overlaps import crop_iou
+from napari_mobilesam.core.planes import to_rgb8
 from napari_mobilesam.core.prompts import Prompts
 from napari_mobilesam.core.scene import Labels, Scene
 from napari_mobilesam.evaluation.sizes import SIZES
-from napari_mobilesam.inference.decode import decode_batch, decode_objects
-from napari_mobilesam.inference.encode import ImageEmbedding, embed_plane
+from napari_mobilesam.inference.closer import Answer, decode_closer, decode_each
+from napari_mobilesam.inference.encode import embed_plane
 from napari_mobilesam.inference.engine import Engine
 
 
@@ -95,6 +97,8 @@ def evaluate_prompts(
     scenes: Iterable[Scene],
     input_size: InputSize,
     objects_per_image: int | None = 12,
+    *,
+    closer: bool = False,
 ) -> Scores:
     """Prompt objects of labelled images and compare the masks at full resolution.
 
@@ -108,13 +112,14 @@ def evaluate_prompts(
         Side of the encoder's input, in pixels.
     objects_per_image : int, optional
         Most objects of an image, evenly spaced among its labels; None for all of them.
+    closer : bool
+        Whether small objects are looked at again in a window around them, as in a session.
     """
     answers: list[_Answers] = []
     for scene in scenes:
         objects = list(objects_of(scene, objects_per_image))
         if objects:
-            embedding = embed_plane(engine, scene.image, model="", input_size=input_size)
-            answers.append(_ask(engine, embedding, objects))
+            answers.append(_ask(engine, scene.image, input_size, objects, closer=closer))
     values = np.concatenate([np.zeros((0, 3)), *(image.values for image in answers)])
     areas = np.concatenate([np.zeros(0), *(image.areas for image in answers)])
     overall = _mean(values)
@@ -156,24 +161,43 @@ def centre_point(mask: NDArray[np.bool_]) -> tuple[int, int]:
     return int(row), int(column)
 
 
-def _ask(engine: Engine, embedding: ImageEmbedding, objects: list[CroppedMask]) -> _Answers:
-    """Prompt every object, so few at a time that their logits take little memory."""
-    box: list[float] = []
-    points: list[list[float]] = []
-    predicted = np.zeros((len(objects), 3), np.float32)
+def _ask(
+    engine: Engine,
+    image: NDArray[np.generic],
+    input_size: InputSize,
+    objects: list[CroppedMask],
+    *,
+    closer: bool,
+) -> _Answers:
+    """Prompt every object of an image by its box and by a point."""
+    embed = partial(
+        embed_plane, engine, to_rgb8(image), model="", input_size=input_size, limits="dtype"
+    )
+    embedding = embed()
+    decode = (
+        partial(decode_closer, embed=lambda window: embed(window=window)) if closer else decode_each
+    )
     shape = embedding.plane_shape
-    for start in range(0, len(objects), engine.chunk_size):
-        some = objects[start : start + engine.chunk_size]
-        boxed = decode_objects(engine, embedding, [prompt_box(mask, shape) for mask in some])
-        box += [crop_iou(mask, boxed.crop(i)) for i, mask in enumerate(some)]
-        centres = [prompt_centre(mask, shape) for mask in some]
-        logits, scores = decode_batch(engine, embedding, centres, multimask=True)
-        predicted[start : start + len(some)] = scores
-        for i, mask in enumerate(some):
-            candidates = MaskBatch(logits[i], scores[i], embedding.frame)
-            points.append([crop_iou(mask, candidate) for candidate in candidates.crops()])
-    areas = np.array([mask.area for mask in objects])
-    return _Answers(areas, np.array(box), np.array(points), predicted)
+    boxes = [prompt_box(mask, shape) for mask in objects]
+    centres = [prompt_centre(mask, shape) for mask in objects]
+    boxed = decode(engine, embedding, prompts=boxes, multimask=False)
+    pointed = decode(engine, embedding, prompts=centres, multimask=True)
+    return _Answers(
+        np.array([mask.area for mask in objects]),
+        _true_iou(objects, boxed)[:, 0],
+        _true_iou(objects, pointed),
+        np.array([scores for _, scores in pointed], dtype=np.float32),
+    )
+
+
+def _true_iou(objects: list[CroppedMask], found: list[Answer]) -> NDArray[np.float64]:
+    """IoU of each object with each of its candidates."""
+    return np.array(
+        [
+            [crop_iou(mask, candidate) for candidate in candidates]
+            for mask, (candidates, _) in zip(objects, found, strict=True)
+        ]
+    )
 
 
 def _rank_correlation(answers: list[_Answers]) -> float:

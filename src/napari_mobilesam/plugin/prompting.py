@@ -124,10 +124,19 @@ class Prompting:
         if wanted and session.skipped:
             controller.said.emit(session.skipped[0])
         if request is None:
-            controller.live_jobs.cancel("decode")
+            for kind in ("decode", "closer"):
+                controller.live_jobs.cancel(kind)
             self.show()
         else:
-            controller.submit("decode", request, self.show)
+            controller.submit("decode", request, self._look_closer)
+
+    def _look_closer(self) -> None:
+        """Paint the masks, and go on with a closer look if the object is small."""
+        self.show()
+        here = self._controller.here
+        request = None if here is None else here.session.prepare_closer()
+        if request is not None:
+            self._controller.submit("closer", request, self.show)
 
     def prepare(self, image: Image, plane: DisplayedPlane) -> bool:
         """Be ready to show masks; tell whether a layer was added for them."""

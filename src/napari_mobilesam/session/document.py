@@ -91,10 +91,11 @@ DrawnPart = Annotated[
 
 
 class StepPart(Part):
-    """What was drawn, and the candidate that was chosen."""
+    """What was drawn, the candidate that was chosen, and the window of a closer look."""
 
     drawn: list[DrawnPart]
     chosen: int = Field(ge=0, le=2)
+    closer: tuple[int, int, int, int] | None = None
 
 
 class PromptsPart(Part):
@@ -222,15 +223,21 @@ def pack_accepted(accepted: Accepted, conditions: int) -> AcceptedPart:
 
 def _pack_origin(origin: FromPrompts | FromEverything) -> PromptsPart | EverythingPart:
     if isinstance(origin, FromPrompts):
-        steps = [
-            StepPart(drawn=[_pack_drawn(prompt) for prompt in step.drawn], chosen=step.chosen)
-            for step in origin.steps
-        ]
-        return PromptsPart(mode=origin.mode, steps=steps)
+        return PromptsPart(mode=origin.mode, steps=[_pack_step(step) for step in origin.steps])
     batches = [None if batch is None else _pack_batch(batch) for batch in origin.batches]
     return EverythingPart(
         settings=origin.settings, batches=batches, kept=list(origin.kept), region=origin.region
     )
+
+
+def _pack_step(step: Step) -> StepPart:
+    drawn = [_pack_drawn(prompt) for prompt in step.drawn]
+    return StepPart(drawn=drawn, chosen=step.chosen, closer=step.closer)
+
+
+def unpack_step(step: StepPart) -> Step:
+    """Return a step as it was taken; errors are those of :func:`unpack_drawn`."""
+    return Step(tuple(map(unpack_drawn, step.drawn)), step.chosen, step.closer)
 
 
 def _pack_batch(batch: Proposals) -> BatchPart:
@@ -319,7 +326,6 @@ def unpack_accepted(
 
 def _unpack_origin(origin: PromptsPart | EverythingPart) -> FromPrompts | FromEverything:
     if isinstance(origin, PromptsPart):
-        steps = (Step(tuple(map(unpack_drawn, s.drawn)), s.chosen) for s in origin.steps)
-        return FromPrompts(tuple(steps), origin.mode)
+        return FromPrompts(tuple(map(unpack_step, origin.steps)), origin.mode)
     batches = tuple(None if batch is None else unpack_batch(batch) for batch in origin.batches)
     return FromEverything(origin.settings, batches, tuple(origin.kept), origin.region)

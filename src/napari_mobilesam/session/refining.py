@@ -4,11 +4,13 @@ All of it can be told from the prompts and from the steps that led to a mask, so
 file, which holds those, is replayed to the same masks.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_mobilesam.core.drawn import DrawnPrompt, Mode, extent
-from napari_mobilesam.core.field import FieldOfView, window_around
+from napari_mobilesam.core.field import FieldOfView, closer_look, window_around
 from napari_mobilesam.core.geometry import Window
 from napari_mobilesam.session.requests import Decoded, Step
 
@@ -45,10 +47,24 @@ def steps_to(
     if before is None or window != before.window:
         return (Step(used),), None
     *earlier, last = before.steps
-    corrected = Step(last.drawn, chosen)
+    corrected = replace(last, chosen=chosen)
     if used == last.drawn:
         return (*earlier, corrected), before.refined
-    return (*earlier, corrected, Step(used)), before.batch.low_res_logits[chosen]
+    return (*earlier, corrected, Step(used, closer=last.closer)), before.batch.low_res_logits[
+        chosen
+    ]
+
+
+def window_closer(decoded: Decoded, plane_shape: tuple[int, int]) -> Window | None:
+    """Choose a window in which one object is looked at again, if it was seen too small."""
+    last = decoded.steps[-1]
+    if not decoded.is_one_object or last.closer is not None:
+        return None
+    mask = decoded.masks[last.chosen]
+    y0, x0, y1, x1 = extent(last.drawn)
+    top, left, bottom, right = mask.box
+    around = min(y0, top), min(x0, left), max(y1, bottom), max(x1, right)
+    return closer_look(around, mask.area, decoded.embedding.frame.seen, plane_shape)
 
 
 def _holds(window: Window | None, extent_yxyx: tuple[float, float, float, float]) -> bool:

@@ -24,7 +24,7 @@ from napari_mobilesam.inference.encode import ImageEmbedding
 from napari_mobilesam.inference.everything import Progress
 from napari_mobilesam.session.planes import PlaneKey, PlaneSource, shown_plane
 
-Kind = Literal["embed", "decode", "hover", "everything", "revise"]
+Kind = Literal["embed", "decode", "closer", "hover", "everything", "revise"]
 """What goes out of date together."""
 
 
@@ -39,10 +39,14 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """Prompts that were decoded, and which of the candidates was chosen to go on from."""
+    """Prompts that were decoded, and which of the candidates was chosen to go on from.
+
+    ``closer`` is the window in which they were looked at closer, if they were.
+    """
 
     drawn: tuple[DrawnPrompt, ...]
     chosen: int = 0
+    closer: Window | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,7 +14,7 @@ from napari_mobilesam.core.settings import EverythingSettings, FilterSettings
 from napari_mobilesam.inference.encode import ImageEmbedding
 from napari_mobilesam.inference.everything import Progress
 from napari_mobilesam.io.annotations import write_annotations
-from napari_mobilesam.session.requests import Request
+from napari_mobilesam.session.requests import Request, Step
 from napari_mobilesam.session.state import SessionState
 
 
@@ -43,10 +43,22 @@ class Session(SessionState):
         """Draw prompts instead of those that were drawn, and decode them."""
         self.embed()
         self.draw(drawn, mode)
-        request = self.prepare_decode()
-        if request is not None:
-            self._do(request)
+        for prepare in (self.prepare_decode, self.prepare_closer):
+            request = prepare()
+            if request is not None:
+                self._do(request)
         return self.candidates
+
+    def repeat(self, steps: Sequence[Step], mode: Mode) -> None:
+        """Draw and decode what was drawn and decoded before, in the windows of then."""
+        self.embed()
+        for number, step in enumerate(steps):
+            self.draw(step.drawn, mode)
+            closer = None if number else step.closer
+            request = self.prepare_decode() if closer is None else self.prepare_look(closer)
+            if request is not None:
+                self._do(request)
+            self.step_candidate(step.chosen)
 
     def add_points(
         self, points_yx: ArrayLike, point_labels: ArrayLike | None = None

@@ -31,6 +31,7 @@ from napari_mobilesam.session.document import (
     pack_conditions,
     unpack_batch,
     unpack_drawn,
+    unpack_step,
 )
 from napari_mobilesam.session.planes import ArrayLabels, ArraySource, PlaneKey
 from napari_mobilesam.session.records import (
@@ -179,9 +180,7 @@ def _accept_again(session: Session, accepted: AcceptedPart) -> None:
     session.embed()
     origin = accepted.origin
     if isinstance(origin, PromptsPart):
-        for step in origin.steps:
-            session.set_prompts([unpack_drawn(drawn) for drawn in step.drawn], origin.mode)
-            session.step_candidate(step.chosen)
+        session.repeat([unpack_step(step) for step in origin.steps], origin.mode)
         accept = session.accept
     else:
         batches = tuple(None if b is None else unpack_batch(b) for b in origin.batches)

@@ -1,16 +1,16 @@
 """The state of an annotation session: a machine without threads, napari or Qt."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_mobilesam.api import MobileSAM
 from napari_mobilesam.core.drawn import DrawnPrompt, Mode, combine, usable
-from napari_mobilesam.core.edits import Taken, Target, plan_accept
+from napari_mobilesam.core.edits import Taken, Target
 from napari_mobilesam.core.errors import PromptError
 from napari_mobilesam.core.field import FieldOfView, check_field, window_around
 from napari_mobilesam.core.geometry import InputFrame, Window
@@ -18,14 +18,12 @@ from napari_mobilesam.core.instances import Instances
 from napari_mobilesam.core.masks import CroppedMask, MaskBatch
 from napari_mobilesam.core.settings import EverythingSettings, FilterSettings
 from napari_mobilesam.inference.encode import ImageEmbedding
-from napari_mobilesam.session import records
+from napari_mobilesam.session.accepting import Accepting
 from napari_mobilesam.session.embeddings import Embeddings
-from napari_mobilesam.session.history import History
-from napari_mobilesam.session.journal import Journal, Journals
-from napari_mobilesam.session.journal_lines import Recorded
-from napari_mobilesam.session.planes import LabelPlace, LabelStore, PlaneKey, PlaneSource
-from napari_mobilesam.session.records import Accepted, Conditions, FromEverything, FromPrompts
-from napari_mobilesam.session.refining import continued, steps_to, window_for
+from napari_mobilesam.session.journal import Journals
+from napari_mobilesam.session.planes import LabelStore, PlaneKey, PlaneSource
+from napari_mobilesam.session.records import FromEverything, FromPrompts
+from napari_mobilesam.session.refining import continued, steps_to, window_closer, window_for
 from napari_mobilesam.session.requests import (
     Decode,
     Decoded,
@@ -44,7 +42,7 @@ from napari_mobilesam.session.requests import (
 )
 
 
-class SessionState:
+class SessionState(Accepting):
     """Annotates the planes of one image, one plane at a time.
 
     Whatever takes long is a request: ``prepare_...`` makes it, ``request.run(progress)`` may run
@@ -68,7 +66,6 @@ class SessionState:
 
     candidates_changed = Signal()
     found_changed = Signal()
-    labels_changed = Signal(tuple)
 
     def __init__(
         self,
@@ -78,12 +75,7 @@ class SessionState:
         journals: Journals | None = None,
         field: FieldOfView = "auto",
     ) -> None:
-        check_field(field)
-        self.field = field
-        self.model = model
-        self.source = source
-        self.labels = labels
-        self.key: PlaneKey = ()
+        super().__init__(model, source, labels, journals, field)
         self.mode: Mode = "one"
         self.skipped: tuple[str, ...] = ()
         self.hovered: CroppedMask | None = None
@@ -95,10 +87,6 @@ class SessionState:
         self._revised_boxes: NDArray[np.float64] | None = None
         self._revised_settings: EverythingSettings | None = None
         self._generations: dict[Kind, int] = dict.fromkeys(get_args(Kind), 0)
-        self.journals = journals
-        if journals is not None:
-            journals.watch(source)
-        self._history = History(journals)
 
     def use_model(self, model: MobileSAM) -> None:
         """Go on with another model; everything is embedded anew."""
@@ -117,7 +105,7 @@ class SessionState:
         check_field(field)
         if field != self.field:
             self.field = field
-            self.ticket("decode")
+            self._begin_decoding()
             self._decoded = self.hovered = None
             self.candidates_changed.emit()
 
@@ -177,21 +165,6 @@ class SessionState:
         """What everything mode has found on the current plane."""
         return None if self._found is None else self._found.instances
 
-    @property
-    def log(self) -> tuple[Accepted, ...]:
-        """Everything that was accepted and not undone, in order."""
-        return self._history.log
-
-    @property
-    def records(self) -> dict[int, Accepted]:
-        """How each accepted label came about."""
-        return records.latest(self.log)
-
-    @property
-    def features(self) -> pd.DataFrame:
-        """One row an accepted label: index, model, source, score, number of prompts, and more."""
-        return records.features(self.log)
-
     def prepare_embed(self, key: PlaneKey | None = None) -> Request:
         """Ask for the embedding of a plane, the current one if none is named."""
         generation = self._generations["embed"]
@@ -200,24 +173,65 @@ class SessionState:
 
     def prepare_decode(self) -> Request | None:
         """Ask for the masks of what is drawn; None, and no masks, if nothing usable is."""
-        ticket, shape = self.ticket("decode"), self.embedding.plane_shape
+        ticket, shape = self._begin_decoding(), self.embedding.plane_shape
         used, self.skipped = usable(self.drawn, shape)
         before = continued(self._decoded, used, self.mode)
         window = window_for(used, before, shape, self.field)
-        combined = combine(used, self.model.frame(shape, window), self.mode)
-        if not combined.prompts:
+        steps, refined = steps_to(used, before, window, self.candidate_index)
+        request = self._decode(ticket, window, steps, refined)
+        if request is None:
             self._decoded = None
             self.candidates_changed.emit()
+        return request
+
+    def prepare_closer(self) -> Request | None:
+        """Ask for the object in hand once more, in a window that shows it larger.
+
+        None if it was seen large enough, or where the encoder takes long or a field was chosen.
+        What is decoded next, or another candidate, puts the result out of date.
+        """
+        decoded = self._decoded
+        if decoded is None or not self.model.card.closer or self.field != "auto":
             return None
-        return Decode(
-            ticket,
-            self.model,
-            self.source,
-            self._view(window),
-            combined.prompts,
-            *steps_to(used, before, window, self.candidate_index),
-            self.mode == "one",
-        )
+        window = window_closer(decoded, self.embedding.plane_shape)
+        return None if window is None else self.prepare_look(window)
+
+    def prepare_look(self, window: Window) -> Request | None:
+        """Ask for what is drawn in a window that was chosen for it; None if nothing usable is.
+
+        Raises
+        ------
+        PromptError
+            If the window is no part of the plane.
+        """
+        shape = self.embedding.plane_shape
+        if not 0 <= window[0] < window[2] <= shape[0] or not 0 <= window[1] < window[3] <= shape[1]:
+            raise PromptError(
+                "a window to look at is no part of the plane",
+                expected=f"(y0, x0, y1, x1) within {shape}",
+                got=repr(window),
+            )
+        used, self.skipped = usable(self.drawn, shape)
+        return self._decode(self.ticket("closer"), window, (Step(used, closer=window),), None)
+
+    def _decode(
+        self,
+        ticket: Ticket,
+        window: Window | None,
+        steps: tuple[Step, ...],
+        refined: NDArray[np.float32] | None,
+    ) -> Decode | None:
+        frame = self.model.frame(self.embedding.plane_shape, window)
+        prompts = combine(steps[-1].drawn, frame, self.mode).prompts
+        if not prompts:
+            return None
+        view, is_one = self._view(window), self.mode == "one"
+        return Decode(ticket, self.model, self.source, view, prompts, steps, refined, is_one)
+
+    def _begin_decoding(self) -> Ticket:
+        """Put what is decoded now out of date, and begin anew."""
+        self.ticket("closer")
+        return self.ticket("decode")
 
     def prepare_hover(self, point_yx: tuple[float, float]) -> Request:
         """Ask for the mask under the cursor."""
@@ -287,6 +301,7 @@ class SessionState:
     def step_candidate(self, by: int = 1) -> None:
         """Choose the next candidate, or with -1 the one before."""
         if self.candidate_scores:
+            self.ticket("closer")
             self.candidate_index = (self.candidate_index + by) % len(self.candidate_scores)
             self.candidates_changed.emit()
 
@@ -327,7 +342,7 @@ class SessionState:
         if self._decoded is None:
             raise PromptError("there is no mask to accept", remedy="Draw a prompt first.")
         *earlier, last = self._decoded.steps
-        steps = (*earlier, Step(last.drawn, self.candidate_index))
+        steps = (*earlier, replace(last, chosen=self.candidate_index))
         origin = FromPrompts(steps, "one" if self._decoded.is_one_object else "many")
         scores = self._decoded.batch.scores.tolist()
         if self._decoded.is_one_object:
@@ -361,49 +376,9 @@ class SessionState:
     def clear_prompts(self) -> None:
         """Forget what is drawn on the current plane, and its masks."""
         self._drawn.pop(self.key, None)
-        self.ticket("decode")
+        self._begin_decoding()
         self._decoded = self.hovered = None
         self.candidates_changed.emit()
-
-    def undo(self) -> None:
-        """Take the last accept back; what was painted by hand since then stays."""
-        self._tell(self._history.undo())
-
-    def redo(self) -> None:
-        """Accept again what was undone."""
-        self._tell(self._history.redo())
-
-    def take_back(self, steps: Sequence[Recorded], place: LabelPlace, journal: Journal) -> None:
-        """Go on from what a journal holds, whose labels are in a place already."""
-        if self.journals is None:
-            journal.close()
-        else:
-            self.journals.adopt(place, journal)
-        for step in steps:
-            self._history.take_back(step.number, step.accepted, step.edit, place)
-            self.labels_changed.emit(step.accepted.labels)
-
-    def note_saved(self, keys: Sequence[PlaneKey] | None = None) -> None:
-        """Note that the labels of planes, or of all, were saved: nobody needs to restore them."""
-        if self.journals is not None:
-            self.journals.saved(keys)
-
-    def close(self) -> None:
-        """Let go of the journals; what was not saved can be restored."""
-        if self.journals is not None:
-            self.journals.close()
-
-    def recall(self, label: int) -> tuple[DrawnPrompt, ...]:
-        """Return the prompts of an accepted label, to be improved.
-
-        Raises
-        ------
-        PromptError
-            If nothing is known about the label.
-        """
-        if label not in self.records:
-            raise PromptError(f"no prompts are remembered for label {label}")
-        return self.records[label].drawn_for(label)
 
     def ticket(self, kind: Kind) -> Ticket:
         """Begin a new generation of a kind of request, for the current plane."""
@@ -422,56 +397,6 @@ class SessionState:
         self.ticket("revise")
         self.found_changed.emit()
 
-    def _write(
-        self,
-        masks: Sequence[CroppedMask],
-        scores: Sequence[float],
-        origin: FromPrompts | FromEverything,
-        target: Target,
-        selected: int,
-        taken: Taken,
-        next_label: int | None,
-        measured: pd.DataFrame | None = None,
-    ) -> tuple[int, ...]:
-        first = self.labels.max_label() + 1 if next_label is None else next_label
-        edit, labels = plan_accept(
-            self.labels.read(self.key),
-            masks,
-            target=target,
-            selected=selected,
-            taken=taken,
-            next_label=first,
-        )
-        if not any(mask.area for mask in masks):
-            raise PromptError(
-                "the mask is empty",
-                remedy="Move or add a prompt, or step to another candidate.",
-            )
-        if edit.is_empty:
-            raise PromptError(
-                "no label would change",
-                remedy="What the masks cover is labelled already; let them take those pixels.",
-            )
-        accepted = Accepted(
-            self.key,
-            origin,
-            target,
-            selected,
-            taken,
-            first,
-            labels,
-            tuple(scores),
-            Conditions.of(self.model, self.source, self.field),
-            measured,
-        )
-        self._history.add(accepted, edit, self.labels.write(self.key, edit))
-        self.labels_changed.emit(labels)
-        return labels
-
-    def _tell(self, accepted: Accepted | None) -> None:
-        if accepted is not None:
-            self.labels_changed.emit(accepted.labels)
-
     def _found_here(self) -> Found:
         if self._found is None:
             raise PromptError("nothing was found on this plane", remedy="Run everything first.")
@@ -483,7 +408,7 @@ class SessionState:
         self._leave_plane()
 
     def _leave_plane(self) -> None:
-        stale: tuple[Kind, ...] = ("decode", "hover", "everything", "revise")
+        stale: tuple[Kind, ...] = ("decode", "closer", "hover", "everything", "revise")
         for kind in stale:
             self.ticket(kind)
         self._decoded = self._found = self.hovered = None

@@ -166,7 +166,7 @@ def score_table(
             yield kind, validation_scenes(kind, scenes_per_kind)
 
     rows = {
-        kind: evaluate_prompts(engine, some, size, objects_per_image).as_row()
+        kind: evaluate_prompts(engine, some, size, objects_per_image, closer=card.closer).as_row()
         for kind, some in scenes()
     }
     return pd.DataFrame.from_dict(rows, orient="index")

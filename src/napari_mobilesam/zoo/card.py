@@ -109,6 +109,9 @@ class ModelCard:
         Network that :func:`~napari_mobilesam.models.detector.build_detector` builds.
     everything : EverythingSettings
         Parameters of everything mode that suit it best.
+    closer : bool
+        Whether a small object is looked at again in a window around it: for encoders that are quick
+        enough, and were taught on parts of images.
     """
 
     name: str
@@ -122,6 +125,7 @@ class ModelCard:
     input_size: InputSize = 1024
     detector: DetectorArchitecture = "yolov8n"
     everything: EverythingSettings = field(default_factory=EverythingSettings)
+    closer: bool = False
 
     @property
     def sides(self) -> str:

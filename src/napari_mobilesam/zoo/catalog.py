@@ -144,6 +144,7 @@ _CARDS = (
         "Ma et al., Segment anything in medical images, doi 10.1038/s41467-024-44824-z",
         input_size=(768, 1024),
         everything=MICRO_EVERYTHING,
+        closer=True,
     ),
     ModelCard(
         name="mobile_sam",

@@ -132,6 +132,7 @@ def card_for_file(path: Path) -> ModelCard:
         normalization="min_max" if is_lite else "mean_std",
         input_size=256 if is_lite else 1024,
         everything=MICRO_EVERYTHING,
+        closer=architecture == "tiny_vit",
     )
 
 
