@@ -2,47 +2,65 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_mobilesam.core.field import WORTHWHILE, closer_look
+from napari_mobilesam.core.geometry import InputFrame
+from napari_mobilesam.core.masks import CroppedMask
 
-WHOLE = (0, 0, 1000, 1400)
+SHAPE = (1000, 1400)
+WHOLE = InputFrame(SHAPE, 1024, 4, None)
+
+
+def square(y0, x0, side):
+    return CroppedMask(y0, x0, np.ones((side, side), bool))
+
+
+def look(mask, frame=WHOLE):
+    return closer_look(mask, mask.box, frame)
 
 
 def test_a_small_object_gets_a_window_of_seven_times_its_side():
-    assert closer_look((500, 700, 520, 720), 400, WHOLE, (1000, 1400)) == (432, 624, 624, 816)
+    assert look(square(500, 700, 20)) == (432, 624, 624, 816)
+
+
+def test_prompts_are_held_as_well():
+    mask = square(500, 700, 20)
+    y0, x0, y1, x1 = closer_look(mask, (300, 705, 510, 705), WHOLE)
+    assert y0 < 300 < 520 < y1
+    assert x0 < 700 < 720 < x1
 
 
 def test_objects_of_like_size_near_each_other_share_a_window():
-    windows = {
-        closer_look((y, 700, y + 20, 720), 400, WHOLE, (1000, 1400)) for y in range(490, 530, 4)
-    }
-    assert len(windows) == 2
+    assert len({look(square(y, 700, 20)) for y in range(490, 530, 4)}) == 2
 
 
 def test_sides_are_few():
-    boxes = [(300, 300, 300 + side, 300 + side) for side in range(5, 100)]
-    windows = [closer_look(box, (box[2] - 300) ** 2, WHOLE, (1000, 1400)) for box in boxes]
+    windows = [look(square(300, 300, side)) for side in range(5, 100)]
     sides = sorted({window[2] - window[0] for window in windows})
     assert sides == [96, 128, 192, 256, 384, 512, 768]
     assert all(1.3 < larger / smaller < 1.51 for smaller, larger in pairwise(sides))
 
 
 @pytest.mark.parametrize(
-    ("extent", "area", "seen"),
+    ("mask", "frame"),
     [
-        ((0, 0, 400, 400), 160_000, WHOLE),
-        ((500, 500, 520, 520), 400, (440, 440, 632, 632)),
-        ((500, 500, 520, 520), 0, WHOLE),
-        ((5, 5, 15, 15), 100, (0, 0, 100, 120)),
-        ((0, 0, float("inf"), 20), 400, WHOLE),
-        ((-(2.0**31), 0, 20, 20), 400, WHOLE),
+        (square(0, 0, 400), WHOLE),
+        (square(500, 500, 20), InputFrame(SHAPE, 1024, 4, (440, 440, 632, 632))),
+        (square(500, 500, 0), WHOLE),
+        (square(5, 5, 10), InputFrame((100, 120), 768, 4, None)),
     ],
 )
-def test_no_window_where_none_would_show_more(extent, area, seen):
-    assert closer_look(extent, area, seen, (1000, 1400)) is None
+def test_no_window_where_none_would_show_more(mask, frame):
+    assert look(mask, frame) is None
+
+
+@pytest.mark.parametrize("extent", [(0, 0, float("inf"), 20), (-(2.0**31), 0, 20, 20)])
+def test_no_window_for_prompts_that_reach_far_out(extent):
+    assert closer_look(square(5, 5, 10), extent, WHOLE) is None
 
 
 @given(
@@ -54,8 +72,9 @@ def test_no_window_where_none_would_show_more(extent, area, seen):
 def test_a_window_lies_in_the_plane_and_holds_the_object(shape, centre, size, filled):
     low = [int(c * (side - 1)) for c, side in zip(centre, shape, strict=True)]
     high = [min(y + s, side) for y, s, side in zip(low, size, shape, strict=True)]
-    area = max(int(filled * (high[0] - low[0]) * (high[1] - low[1])), 1)
-    window = closer_look((*low, *high), area, (0, 0, *shape), shape)
+    pixels = np.zeros((high[0] - low[0], high[1] - low[1]), bool)
+    pixels.flat[: max(int(filled * pixels.size), 1)] = True
+    window = look(CroppedMask(*low, pixels), InputFrame(shape, 1024, 4, None))
     if window is not None:
         y0, x0, y1, x1 = window
         assert 0 <= y0 <= low[0] < high[0] <= y1 <= shape[0]

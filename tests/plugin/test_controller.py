@@ -382,6 +382,21 @@ def test_prompts_are_decoded_in_as_much_as_is_wanted(viewer, controller, discs):
     assert session.masks != masks
 
 
+def test_a_small_object_is_shown_at_once_and_then_closer(viewer, controller, discs):
+    viewer.add_image(np.tile(discs, (3, 3)))
+    controller.prompting.create_layers()
+    shown = []
+    controller.prompting.candidates_changed.connect(
+        lambda: shown.append(controller.here and controller.here.session.candidates)
+    )
+    controller.prompting.points.add((240, 245))
+    windows = [batch.frame.window for batch in shown if batch is not None]
+    assert windows[0] is None
+    assert windows[-1][2] - windows[-1][0] == 256
+    preview = viewer.layers["MobileSAM preview"].data
+    assert np.count_nonzero(preview) == pytest.approx(AREA, rel=0.1)
+
+
 def test_the_active_image_is_followed_unless_pinned(controller, viewer, discs):
     first, second = viewer.add_image(discs), viewer.add_image(discs)
     assert controller.image is second

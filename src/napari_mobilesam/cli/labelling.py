@@ -2,8 +2,9 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from napari_mobilesam.bulk.journal import Journal
 from napari_mobilesam.bulk.plane import LargeInstances, Plane
 from napari_mobilesam.cli.prompts import ObjectPrompts, PromptSet, split_objects
 from napari_mobilesam.core.errors import FileFormatError, PromptError
-from napari_mobilesam.core.field import window_around
+from napari_mobilesam.core.field import closer_look, window_around
 from napari_mobilesam.core.geometry import Window
 from napari_mobilesam.core.instances import Candidates, Instances, resolve
 from napari_mobilesam.core.masks import MaskBatch
@@ -135,23 +136,42 @@ def _segment(
         )
     objects = split_objects(_prompts_of(task, path), one_object=task.one_object)
     pixels = np.asarray(pixels)
-    batches: dict[int, MaskBatch] = {}
-    for window, numbers in _by_window(objects, pixels.shape).items():
-        embedding = sam.embed(pixels, limits=task.limits, channels=task.channels, window=window)
-        found = decode(sam, embedding, [objects[number] for number in numbers])
-        batches |= zip(numbers, found, strict=True)
+    embed = partial(sam.embed, pixels, limits=task.limits, channels=task.channels)
+    shape = pixels.shape[0], pixels.shape[1]
+    windows = {i: window_around(prompts.extent, shape) for i, prompts in enumerate(objects)}
+    batches = _look(sam, embed, objects, windows)
+    if sam.card.closer:
+        batches |= _look(sam, embed, objects, _windows_closer(objects, batches))
     in_order = [batches[number] for number in range(len(objects))]
     return as_instances(in_order, objects, select_channels(pixels, task.channels), task.settings)
 
 
-def _by_window(
-    objects: list[ObjectPrompts], shape: tuple[int, ...]
-) -> dict[Window | None, list[int]]:
-    """Numbers of the objects by the part of the plane that they are looked for in."""
-    windows: dict[Window | None, list[int]] = defaultdict(list)
-    for number, prompts in enumerate(objects):
-        windows[window_around(prompts.extent, (shape[0], shape[1]))].append(number)
-    return windows
+def _look(
+    sam: MobileSAM,
+    embed: Callable[..., ImageEmbedding],
+    objects: list[ObjectPrompts],
+    windows: Mapping[int, Window | None],
+) -> dict[int, MaskBatch]:
+    """Decode objects, by their numbers, each in a window of the plane or in all of it."""
+    together: dict[Window | None, list[int]] = defaultdict(list)
+    for number, window in windows.items():
+        together[window].append(number)
+    batches: dict[int, MaskBatch] = {}
+    for window, numbers in together.items():
+        found = decode(sam, embed(window=window), [objects[number] for number in numbers])
+        batches |= zip(numbers, found, strict=True)
+    return batches
+
+
+def _windows_closer(
+    objects: list[ObjectPrompts], batches: Mapping[int, MaskBatch]
+) -> dict[int, Window | None]:
+    """Windows for those objects that were seen too small."""
+    windows = {
+        number: closer_look(batch.crop(0), objects[number].extent, batch.frame)
+        for number, batch in batches.items()
+    }
+    return {number: window for number, window in windows.items() if window is not None}
 
 
 def _prompts_of(task: Task, path: Path) -> PromptSet:

@@ -10,7 +10,8 @@ from math import isfinite, sqrt
 from typing import Literal
 
 from napari_mobilesam.core.errors import SettingsError
-from napari_mobilesam.core.geometry import Window
+from napari_mobilesam.core.geometry import InputFrame, Window
+from napari_mobilesam.core.masks import CroppedMask
 
 FieldOfView = int | Literal["auto", "plane"]
 """Side of the window in pixels, "plane" for all of it, or "auto" to choose by the plane's size."""
@@ -92,10 +93,7 @@ def window_around(
 
 
 def closer_look(
-    extent_yxyx: tuple[float, float, float, float],
-    area: int,
-    seen: Window,
-    plane_shape: tuple[int, int],
+    mask: CroppedMask, extent_yxyx: tuple[float, float, float, float], frame: InputFrame
 ) -> Window | None:
     """Choose a window that shows an object larger than it was seen.
 
@@ -104,30 +102,30 @@ def closer_look(
 
     Parameters
     ----------
+    mask : CroppedMask
+        The object as it was seen; the window holds it.
     extent_yxyx : (y0, x0, y1, x1)
-        What the window must hold, in plane pixels: the mask and its prompts.
-    area : int
-        Pixels of the mask.
-    seen : (y0, x0, y1, x1)
-        What the encoder was shown before.
-    plane_shape : tuple of int
-        Height and width of the plane.
+        What its prompts cover, in plane pixels; the window holds that, too.
+    frame : InputFrame
+        What the encoder was shown.
 
     Returns
     -------
     (y0, x0, y1, x1) or None
         None if there is no object, or it was seen nearly as large already.
     """
-    y0, x0, y1, x1 = extent_yxyx
-    if area == 0 or not all(map(isfinite, extent_yxyx)):
+    if not mask.area or not all(map(isfinite, extent_yxyx)):
         return None
-    wanted = max(CLOSER * sqrt(area), ROOM * (y1 - y0), ROOM * (x1 - x0))
+    y0, x0 = map(min, zip(mask.box[:2], extent_yxyx[:2], strict=True))
+    y1, x1 = map(max, zip(mask.box[2:], extent_yxyx[2:], strict=True))
+    seen = frame.seen
+    wanted = max(CLOSER * sqrt(mask.area), ROOM * (y1 - y0), ROOM * (x1 - x0))
     side = next(side for step in count() for side in _sides(step) if side >= wanted)
     if side > WORTHWHILE * max(seen[2] - seen[0], seen[3] - seen[1]):
         return None
     rows, cols = (
         _span((first + last) / 2, side, length)
-        for first, last, length in zip((y0, x0), (y1, x1), plane_shape, strict=True)
+        for first, last, length in zip((y0, x0), (y1, x1), frame.plane_shape, strict=True)
     )
     return rows[0], cols[0], rows[1], cols[1]
 

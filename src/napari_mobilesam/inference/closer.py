@@ -32,11 +32,10 @@ def window_closer(mask: CroppedMask, prompts: Prompts, frame: InputFrame) -> Win
     """
     if prompts.mask_input is not None:
         return None
-    corners = np.array(mask.box, dtype=np.float64).reshape(2, 2)
-    box = prompts.box_yxyx if prompts.box_yxyx is not None else corners
-    places = np.concatenate([corners, prompts.points_yx, np.reshape(box, (2, 2))])
+    box = () if prompts.box_yxyx is None else prompts.box_yxyx
+    places = np.concatenate([prompts.points_yx, np.reshape(box, (-1, 2))])
     (y0, x0), (y1, x1) = places.min(axis=0).tolist(), places.max(axis=0).tolist()
-    return closer_look((y0, x0, y1, x1), mask.area, frame.seen, frame.plane_shape)
+    return closer_look(mask, (y0, x0, y1, x1), frame)
 
 
 def decode_each(

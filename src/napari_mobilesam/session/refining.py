@@ -55,16 +55,13 @@ def steps_to(
     ]
 
 
-def window_closer(decoded: Decoded, plane_shape: tuple[int, int]) -> Window | None:
+def window_closer(decoded: Decoded) -> Window | None:
     """Choose a window in which one object is looked at again, if it was seen too small."""
     last = decoded.steps[-1]
     if not decoded.is_one_object or last.closer is not None:
         return None
     mask = decoded.masks[last.chosen]
-    y0, x0, y1, x1 = extent(last.drawn)
-    top, left, bottom, right = mask.box
-    around = min(y0, top), min(x0, left), max(y1, bottom), max(x1, right)
-    return closer_look(around, mask.area, decoded.embedding.frame.seen, plane_shape)
+    return closer_look(mask, extent(last.drawn), decoded.embedding.frame)
 
 
 def _holds(window: Window | None, extent_yxyx: tuple[float, float, float, float]) -> bool:

@@ -193,7 +193,7 @@ class SessionState(Accepting):
         decoded = self._decoded
         if decoded is None or not self.model.card.closer or self.field != "auto":
             return None
-        window = window_closer(decoded, self.embedding.plane_shape)
+        window = window_closer(decoded)
         return None if window is None else self.prepare_look(window)
 
     def prepare_look(self, window: Window) -> Request | None:
