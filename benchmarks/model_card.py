@@ -21,12 +21,9 @@ from napari_mobilesam.cli.overlay import draw_objects
 from napari_mobilesam.core.planes import to_rgb8
 from napari_mobilesam.core.scene import Scene
 from napari_mobilesam.evaluation.prompted import centre_point, evaluate_prompts
-from napari_mobilesam.inference.engine import TorchEngine, choose_device
 from napari_mobilesam.training.micro import score_table
-from napari_mobilesam.zoo.catalog import get_card
-from napari_mobilesam.zoo.checkpoints import load_sam
 
-COLUMNS = {"box": "box", "point": "point", "best_point": "best of three", "objects": "objects"}
+COLUMNS = ("box", "closer", "point", "closer", "best of three", "objects", "rank correlation")
 PANEL = 420
 
 
@@ -40,29 +37,31 @@ def coins() -> Scene:
     return Scene(image, labels, np.zeros_like(labels))
 
 
-def table(model: str, dataset: Path, arguments: argparse.Namespace) -> pd.DataFrame:
+def table(arguments: argparse.Namespace, *, closer: bool) -> pd.DataFrame:
+    """Scores of every kind, with planes seen whole or small objects looked at closer."""
     rows = score_table(
-        model,
-        dataset,
+        arguments.model,
+        arguments.dataset,
         input_size=arguments.input_size,
         images=arguments.images,
         scenes_per_kind=arguments.scenes,
         objects_per_image=arguments.objects,
         device="cpu",
+        closer=closer,
     )
-    card = get_card(model)
-    engine = TorchEngine(load_sam(card), choose_device("cpu"))
-    size = arguments.input_size or card.input_size
-    scores = evaluate_prompts(engine, [coins()], size, 24, closer=card.closer)
+    sam = mobilesam.load_model(arguments.model, device="cpu", input_size=arguments.input_size)
+    scores = evaluate_prompts(sam.engine, [coins()], sam.input_size, 24, closer=closer)
     return pd.concat([rows, pd.DataFrame([scores.as_row()], index=["coins (never shown)"])])
 
 
-def as_markdown(rows: pd.DataFrame) -> str:
-    head = ["kind", *COLUMNS.values(), "rank correlation"]
+def as_markdown(whole: pd.DataFrame, closer: pd.DataFrame) -> str:
+    head = ["kind", *COLUMNS]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    for kind, row in rows.iterrows():
-        figures = [f"{row[name]:.3f}" for name in ("box", "point", "best_point")]
-        cells = [str(kind), *figures, f"{row['objects']:.0f}", f"{row['rank_correlation']:.2f}"]
+    for kind, seen in whole.iterrows():
+        row = closer.loc[kind]
+        values = (seen["box"], row["box"], seen["point"], row["point"], row["best_point"])
+        cells = [str(kind), *(f"{value:.3f}" for value in values)]
+        cells += [f"{row['objects']:.0f}", f"{row['rank_correlation']:.2f}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -110,7 +109,8 @@ def main() -> None:
     if arguments.picture:
         sam = mobilesam.load_model(arguments.model, device="cpu")
         picture(sam).save(arguments.picture, quality=88)
-    print(as_markdown(table(arguments.model, arguments.dataset, arguments)))
+    whole, closer = (table(arguments, closer=look) for look in (False, True))
+    print(as_markdown(whole, closer))
 
 
 if __name__ == "__main__":

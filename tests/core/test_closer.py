@@ -20,7 +20,7 @@ def square(y0, x0, side):
 
 
 def look(mask, frame=WHOLE):
-    return closer_look(mask, mask.box, frame)
+    return closer_look([mask], [0.9], mask.box, frame)
 
 
 def test_a_small_object_gets_a_window_of_seven_times_its_side():
@@ -29,9 +29,17 @@ def test_a_small_object_gets_a_window_of_seven_times_its_side():
 
 def test_prompts_are_held_as_well():
     mask = square(500, 700, 20)
-    y0, x0, y1, x1 = closer_look(mask, (300, 705, 510, 705), WHOLE)
+    y0, x0, y1, x1 = closer_look([mask], [0.9], (300, 705, 510, 705), WHOLE)
     assert y0 < 300 < 520 < y1
     assert x0 < 700 < 720 < x1
+
+
+def test_candidates_that_may_still_be_chosen_are_held_as_well():
+    masks = [square(500, 700, 20), square(420, 620, 180), square(100, 100, 700)]
+    y0, x0, y1, x1 = closer_look(masks, [0.9, 0.55, 0.4], masks[0].box, WHOLE)
+    assert y0 < 420 < 600 < y1
+    assert x0 < 620 < 800 < x1
+    assert y1 - y0 == 384
 
 
 def test_objects_of_like_size_near_each_other_share_a_window():
@@ -60,7 +68,7 @@ def test_no_window_where_none_would_show_more(mask, frame):
 
 @pytest.mark.parametrize("extent", [(0, 0, float("inf"), 20), (-(2.0**31), 0, 20, 20)])
 def test_no_window_for_prompts_that_reach_far_out(extent):
-    assert closer_look(square(5, 5, 10), extent, WHOLE) is None
+    assert closer_look([square(5, 5, 10)], [0.9], extent, WHOLE) is None
 
 
 @given(

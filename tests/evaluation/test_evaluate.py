@@ -72,3 +72,21 @@ def test_progress_counts_every_pass_and_can_stop(sam, images):
     with pytest.raises(CancelledError):
         evaluate(sam, images, objects_per_image=1, progress=stop_at_four)
     assert told == [(done, 9) for done in range(5)]
+
+
+def test_small_objects_are_looked_at_closer_unless_that_is_not_wanted(tmp_path):
+    rows, columns = np.ogrid[:400, :400]
+    labels, image = (
+        np.zeros((400, 400), np.uint16),
+        np.random.default_rng(0).normal(80, 12, (400, 400)),
+    )
+    for number, (y, x) in enumerate(((60, 70), (150, 320), (250, 90), (330, 260)), start=1):
+        disc = (rows - y) ** 2 + (columns - x) ** 2 < 7**2
+        labels[disc], image[disc] = number, image[disc] + 50
+    for part, pixels in (("images", image.clip(0, 255).astype(np.uint8)), ("labels", labels)):
+        (tmp_path / part).mkdir()
+        Image.fromarray(pixels).save(tmp_path / part / "a.png")
+    sam = load_model("micro", input_size=256)
+    closer, whole = (evaluate(sam, tmp_path, closer=look).prompts for look in (None, False))
+    assert closer.box > whole.box + 0.05
+    assert closer.point > whole.point + 0.05

@@ -225,7 +225,8 @@ class MobileSAM:
             seen.plane_shape, points=points, point_labels=point_labels, box=box
         )
         found = decode_object(self._engine, seen, prompts, multimask=multimask)
-        window = window_closer(found.crop(0), prompts, seen.frame)
+        answer = tuple(found.crops()), tuple(found.scores.tolist())
+        window = window_closer(answer, prompts, seen.frame)
         if window is None:
             return found
         return decode_object(self._engine, embed(window=window), prompts, multimask=multimask)

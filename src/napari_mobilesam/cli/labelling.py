@@ -168,7 +168,9 @@ def _windows_closer(
 ) -> dict[int, Window | None]:
     """Windows for those objects that were seen too small."""
     windows = {
-        number: closer_look(batch.crop(0), objects[number].extent, batch.frame)
+        number: closer_look(
+            tuple(batch.crops()), batch.scores.tolist(), objects[number].extent, batch.frame
+        )
         for number, batch in batches.items()
     }
     return {number: window for number, window in windows.items() if window is not None}

@@ -5,6 +5,7 @@ side at most. So prompts there are decoded in a window around them. Once a mask 
 object is, it is looked at closer.
 """
 
+from collections.abc import Sequence
 from itertools import count
 from math import isfinite, sqrt
 from typing import Literal
@@ -37,6 +38,9 @@ LEAST_CLOSER = 96
 
 ROOM = 1.5
 """A closer look has at least this many times the side of what it must hold."""
+
+RIVAL = 0.4
+"""A candidate is about as likely as another if its predicted IoU is less by no more than this."""
 
 WORTHWHILE = 0.75
 """A closer look has at most this share of the side that was seen before."""
@@ -93,7 +97,10 @@ def window_around(
 
 
 def closer_look(
-    mask: CroppedMask, extent_yxyx: tuple[float, float, float, float], frame: InputFrame
+    candidates: Sequence[CroppedMask],
+    scores: Sequence[float],
+    extent_yxyx: tuple[float, float, float, float],
+    frame: InputFrame,
 ) -> Window | None:
     """Choose a window that shows an object larger than it was seen.
 
@@ -102,8 +109,11 @@ def closer_look(
 
     Parameters
     ----------
-    mask : CroppedMask
-        The object as it was seen; the window holds it.
+    candidates : sequence of CroppedMask
+        The object as it was seen first, then what it may be as well. The window holds those, too,
+        that are about as likely, so that one may still choose them.
+    scores : sequence of float
+        Predicted IoU of each.
     extent_yxyx : (y0, x0, y1, x1)
         What its prompts cover, in plane pixels; the window holds that, too.
     frame : InputFrame
@@ -114,12 +124,14 @@ def closer_look(
     (y0, x0, y1, x1) or None
         None if there is no object, or it was seen nearly as large already.
     """
-    if not mask.area or not all(map(isfinite, extent_yxyx)):
+    area, seen = candidates[0].area, frame.seen
+    if not area or not all(map(isfinite, extent_yxyx)):
         return None
-    y0, x0 = map(min, zip(mask.box[:2], extent_yxyx[:2], strict=True))
-    y1, x1 = map(max, zip(mask.box[2:], extent_yxyx[2:], strict=True))
-    seen = frame.seen
-    wanted = max(CLOSER * sqrt(mask.area), ROOM * (y1 - y0), ROOM * (x1 - x0))
+    rivals = zip(candidates, scores, strict=True)
+    held = [mask.box for mask, score in rivals if mask.area and score >= scores[0] - RIVAL]
+    y0, x0 = (min(sides) for sides in zip(extent_yxyx[:2], *(box[:2] for box in held), strict=True))
+    y1, x1 = (max(sides) for sides in zip(extent_yxyx[2:], *(box[2:] for box in held), strict=True))
+    wanted = max(CLOSER * sqrt(area), ROOM * (y1 - y0), ROOM * (x1 - x0))
     side = next(side for step in count() for side in _sides(step) if side >= wanted)
     if side > WORTHWHILE * max(seen[2] - seen[0], seen[3] - seen[1]):
         return None

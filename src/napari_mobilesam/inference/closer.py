@@ -25,8 +25,8 @@ Answer = tuple[tuple[CroppedMask, ...], tuple[float, ...]]
 """Candidates of an object, best first, and their predicted IoU."""
 
 
-def window_closer(mask: CroppedMask, prompts: Prompts, frame: InputFrame) -> Window | None:
-    """Choose a window for a closer look at a mask; None where it was seen large enough.
+def window_closer(answer: Answer, prompts: Prompts, frame: InputFrame) -> Window | None:
+    """Choose a window for a closer look at an object; None where it was seen large enough.
 
     Prompts that go on from an earlier mask stay where that was decoded.
     """
@@ -35,7 +35,7 @@ def window_closer(mask: CroppedMask, prompts: Prompts, frame: InputFrame) -> Win
     box = () if prompts.box_yxyx is None else prompts.box_yxyx
     places = np.concatenate([prompts.points_yx, np.reshape(box, (-1, 2))])
     (y0, x0), (y1, x1) = places.min(axis=0).tolist(), places.max(axis=0).tolist()
-    return closer_look(mask, (y0, x0, y1, x1), frame)
+    return closer_look(*answer, (y0, x0, y1, x1), frame)
 
 
 def decode_each(
@@ -83,8 +83,8 @@ def decode_closer(
     """
     found = decode_each(engine, embedding, prompts, multimask=multimask)
     near: dict[Window, list[int]] = defaultdict(list)
-    for index, ((best, *_), _scores) in enumerate(found):
-        window = window_closer(best, prompts[index], embedding.frame)
+    for index, answer in enumerate(found):
+        window = window_closer(answer, prompts[index], embedding.frame)
         if window is not None:
             near[window].append(index)
     for window, indices in near.items():

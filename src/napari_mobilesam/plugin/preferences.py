@@ -50,7 +50,8 @@ class Preferences(Settings):
         "auto",
         title="Seen around prompts",
         description="Side in pixels of what the encoder sees around prompts: smaller for small "
-        "objects. Auto sees planes beyond 1280 pixels in windows of 1024, others whole.",
+        "objects. Auto sees planes beyond 1280 pixels in windows of 1024, others whole, and small "
+        "objects again in windows of their own.",
     )
     auto_embed: bool = Field(
         False, title="Embed on plane change", description="Embed a plane as soon as it is shown."

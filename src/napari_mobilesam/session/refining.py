@@ -60,8 +60,14 @@ def window_closer(decoded: Decoded) -> Window | None:
     last = decoded.steps[-1]
     if not decoded.is_one_object or last.closer is not None:
         return None
-    mask = decoded.masks[last.chosen]
-    return closer_look(mask, extent(last.drawn), decoded.embedding.frame)
+    scores = decoded.batch.scores.tolist()
+    order = sorted(range(len(scores)), key=lambda i: i != last.chosen)
+    return closer_look(
+        [decoded.masks[i] for i in order],
+        [scores[i] for i in order],
+        extent(last.drawn),
+        decoded.embedding.frame,
+    )
 
 
 def _holds(window: Window | None, extent_yxyx: tuple[float, float, float, float]) -> bool:

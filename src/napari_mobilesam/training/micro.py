@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from napari_mobilesam.api import load_model
 from napari_mobilesam.core.geometry import InputSize
 from napari_mobilesam.core.scene import Scene
 from napari_mobilesam.evaluation.prompted import evaluate_prompts
@@ -129,6 +130,7 @@ def score_table(
     scenes_per_kind: int = 4,
     objects_per_image: int = 12,
     device: str = "auto",
+    closer: bool | None = None,
 ) -> pd.DataFrame:
     """Score a model on held-out images and on synthetic scenes of every kind.
 
@@ -148,15 +150,16 @@ def score_table(
         Most objects prompted in an image.
     device : str
         "auto", "cpu", "cuda" or "mps".
+    closer : bool, optional
+        Whether small objects are looked at again; the model's own way if not given.
 
     Returns
     -------
     DataFrame
         A row a kind, as :meth:`~napari_mobilesam.evaluation.prompted.Scores.as_row` gives it.
     """
-    card = get_card(model)
-    size = card.input_size if input_size is None else input_size
-    engine = TorchEngine(load_sam(card), choose_device(device))
+    sam = load_model(model, device=device, input_size=input_size)
+    look = sam.card.closer if closer is None else closer
     held_out = LabelledImages(validation)
     step = 1 if images is None else max(1, len(held_out) // images)
 
@@ -166,7 +169,9 @@ def score_table(
             yield kind, validation_scenes(kind, scenes_per_kind)
 
     rows = {
-        kind: evaluate_prompts(engine, some, size, objects_per_image, closer=card.closer).as_row()
+        kind: evaluate_prompts(
+            sam.engine, some, sam.input_size, objects_per_image, closer=look
+        ).as_row()
         for kind, some in scenes()
     }
     return pd.DataFrame.from_dict(rows, orient="index")
