@@ -88,7 +88,10 @@ def test_the_table_of_formats_is_that_of_the_code():
 
 
 def _commands_and_options(command):
-    names, options = set(), {name for parameter in command.params for name in parameter.opts}
+    names, options = (
+        set(),
+        {name for it in command.params for name in (*it.opts, *it.secondary_opts)},
+    )
     for name, child in getattr(command, "commands", {}).items():
         below, more = _commands_and_options(child)
         names |= below or {name}
