@@ -50,9 +50,8 @@ def steps_to(
     corrected = replace(last, chosen=chosen)
     if used == last.drawn:
         return (*earlier, corrected), before.refined
-    return (*earlier, corrected, Step(used, closer=last.closer)), before.batch.low_res_logits[
-        chosen
-    ]
+    more = Step(used, closer=last.closer)
+    return (*earlier, corrected, more), before.batch.low_res_logits[chosen]
 
 
 def window_closer(decoded: Decoded) -> Window | None:
