@@ -27,7 +27,7 @@ from napari_mobilesam.core.field import closer_look, window_around
 from napari_mobilesam.core.geometry import Window
 from napari_mobilesam.core.instances import Candidates, Instances, resolve
 from napari_mobilesam.core.masks import MaskBatch
-from napari_mobilesam.core.planes import select_channels
+from napari_mobilesam.core.planes import select_channels, to_rgb8
 from napari_mobilesam.core.settings import EverythingSettings, FilterSettings, Limits, LinkSettings
 from napari_mobilesam.inference.encode import ImageEmbedding
 from napari_mobilesam.io.planes import MAX_PIXELS
@@ -136,7 +136,8 @@ def _segment(
         )
     objects = split_objects(_prompts_of(task, path), one_object=task.one_object)
     pixels = np.asarray(pixels)
-    embed = partial(sam.embed, pixels, limits=task.limits, channels=task.channels)
+    rgb = to_rgb8(pixels, task.limits, task.channels)  # once: limits are those of the whole plane
+    embed = partial(sam.embed, rgb, limits="dtype")
     shape = pixels.shape[0], pixels.shape[1]
     windows = {i: window_around(prompts.extent, shape) for i, prompts in enumerate(objects)}
     batches = _look(sam, embed, objects, windows)
