@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from napari_mobilesam.core.errors import CancelledError
 from napari_mobilesam.plugin.controller import Controller
 from napari_mobilesam.plugin.models import LoadModel
 from napari_mobilesam.plugin.prompt_layers import COLUMN
@@ -139,6 +140,53 @@ def test_a_replaced_label_and_taken_pixels_follow_the_preferences(prompting, con
     prompting.accept()
     assert asked == [True]
     assert len(label_sizes(controller.target.layer)) == 1
+
+
+def test_it_is_asked_again_if_the_mask_has_changed_meanwhile(prompting, controller):
+    prompting.points.add(CENTRES[0])
+    prompting.accept()
+    controller.set_preferences(taken="ask")
+    prompting.points.add(CENTRES[0])
+    asked = []
+
+    def ask():
+        asked.append(controller.here.session.masks[0])
+        if len(asked) == 1:
+            prompting.step()
+        return "replace"
+
+    controller.accepting.ask_about_taken = ask
+    prompting.accept()
+    assert len(asked) == 2
+    assert (controller.target.layer.data == 2).sum() == asked[1].area
+
+
+def test_only_what_a_user_can_stop_is_said_to_have_stopped(controller):
+    class Cancelled:
+        def run(self, _progress):
+            raise CancelledError("stopped")
+
+    heard = []
+    controller.said.connect(heard.append)
+    for kind in ("closer", "everything"):
+        controller.run(kind, Cancelled(), pytest.fail, controller.live_jobs)
+    assert heard == ["Stopped."]
+
+
+def test_prompts_that_are_kept_show_their_mask(prompting, controller, viewer):
+    controller.set_preferences(keep_prompts=True)
+    prompting.points.add(CENTRES[0])
+    before = controller.here.session.masks[0].area
+    prompting.accept()
+    assert controller.here.session.masks[0].area == before
+    assert np.count_nonzero(viewer.layers["MobileSAM preview"].data) == before
+    controller.set_preferences(live=False)
+    prompting.points.data = []
+    prompting.points.add(CENTRES[1])
+    prompting.update(even_if_not_live=True)
+    prompting.accept()
+    assert not controller.here.session.masks
+    assert not viewer.layers["MobileSAM preview"].data.any()
 
 
 @pytest.mark.usefixtures("prompting")

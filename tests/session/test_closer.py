@@ -141,6 +141,37 @@ def test_no_closer_look_where_none_is_wanted(micro, image, embedding):
     assert session.candidates.frame.window is None
 
 
+def test_a_candidate_that_was_chosen_is_not_looked_at_again(session):
+    session.draw([PointPrompt(CENTRES[0])])
+    run(session, session.prepare_decode())
+    session.step_candidate(2)
+    run(session, session.prepare_decode())
+    assert session.candidate_index == 2
+    assert session.prepare_closer() is None
+    session.draw([PointPrompt(CENTRES[0]), PointPrompt((314, 320), False)])
+    run(session, session.prepare_decode())
+    assert session.prepare_closer() is None
+
+
+def test_a_closer_look_is_at_what_was_decoded(session):
+    """Where prompts are not decoded at once, others may be drawn meanwhile."""
+    session.draw([PointPrompt(CENTRES[0])])
+    run(session, session.prepare_decode())
+    session.draw([PointPrompt(CENTRES[0]), PointPrompt(CENTRES[2])], "many")
+    assert run(session, session.prepare_closer())
+    assert session._decoded.steps[-1].drawn == (PointPrompt(CENTRES[0]),)
+    assert iou(session.masks[0], CENTRES[0]) > 0.8
+
+
+def test_a_point_may_lie_in_the_outer_half_of_the_first_pixels(micro):
+    pixels = np.random.default_rng(1).normal(90, 12, (700, 720))
+    pixels[:14, 300:320] += 60
+    session = open_session(None, np.clip(pixels, 0, 255).astype(np.uint8), micro, journal=False)
+    session.add_points([(-0.3, 310)])
+    assert session.candidates.frame.window is not None
+    assert session.masks[0].area
+
+
 def test_closer_looks_are_repeated_as_they_were(session, micro, image, tmp_path):
     session.add_points([CENTRES[0]])
     session.add_points([(CENTRES[0][0] + 14, CENTRES[0][1])], [0])

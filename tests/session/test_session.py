@@ -68,6 +68,34 @@ def test_a_box_becomes_a_label_that_can_be_undone(session):
     assert session.features["source"].tolist() == ["prompts"]
 
 
+def test_what_is_accepted_after_an_undo_is_one_step(session, micro, image, tmp_path):
+    box = BoxPrompt((13, 13, 47, 47))
+    session.set_prompts([box])
+    session.accept()
+    session.undo()
+    session.set_prompts([box])
+    session.accept()
+    assert len(session.log) == 1
+    session.save(tmp_path / "a.mobilesam.json")
+    again = replay_session(tmp_path / "a.mobilesam.json", image, model=micro)
+    np.testing.assert_array_equal(again, session.labels.array)
+
+
+def test_redo_brings_back_what_was_undone_last(session):
+    session.set_prompts([BoxPrompt((24, 24, 36, 36))])
+    session.accept()
+    smaller = session.labels.array.copy()
+    session.undo()
+    session.set_prompts([BoxPrompt((13, 13, 47, 47))])
+    session.accept()
+    larger = session.labels.array.copy()
+    assert (larger[smaller == 1] == 1).all()
+    session.undo()
+    assert not session.labels.array.any()
+    session.redo()
+    np.testing.assert_array_equal(session.labels.array, larger)
+
+
 def test_stepping_through_candidates_goes_round(session):
     session.add_points([CENTRES[1]])
     first = session.masks[0]

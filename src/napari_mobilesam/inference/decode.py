@@ -114,10 +114,11 @@ def _check_seen(prompts: Sequence[Prompts], frame: InputFrame) -> None:
     if frame.window is None:
         return
     y0, x0, y1, x1 = frame.window
+    first = y0 - 0.5, x0 - 0.5  # pixel centres are at integers
     for prompt in prompts:
         corners = () if prompt.box_yxyx is None else prompt.box_yxyx
         places = np.concatenate([prompt.points_yx, np.reshape(corners, (-1, 2))])
-        if not ((places >= (y0, x0)) & (places <= (y1, x1))).all():
+        if not ((places >= first) & (places <= (y1, x1))).all():
             raise PromptError(
                 "a prompt lies outside of what was embedded",
                 expected=f"prompts in the window {frame.window}",

@@ -137,8 +137,9 @@ class TorchEngine:
 
     def _prepared(self, features: NDArray[np.float32]) -> DecoderImage:
         """Reuse the image's part in the decoder while the prompts are about the same embedding."""
-        if self._latest is not None and self._latest[0]() is features:
-            return self._latest[1]
+        latest = self._latest  # another thread may replace it
+        if latest is not None and latest[0]() is features:
+            return latest[1]
         image = self._sam.prepare(self._tensor(features)[None])
         self._latest = ref(features), image
         return image

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from napari_mobilesam.plugin.controller import Controller, Here
     from napari_mobilesam.session.journal import Journals
 
+Masks = Callable[[], Sequence[CroppedMask]]
+"""Says which masks would be accepted now."""
+
 
 class Accepting:
     """Writes masks of one viewer by the user's preferences."""
@@ -38,17 +41,15 @@ class Accepting:
         self._controller.target.layer = layer
 
     def write(
-        self, here: Here, accept: Callable[..., tuple[int, ...]], masks: Sequence[CroppedMask]
+        self, here: Here, accept: Callable[..., tuple[int, ...]], masks: Masks
     ) -> tuple[int, ...]:
-        """Accept masks; return the labels they got.
+        """Accept what ``masks`` returns; return the labels they got.
 
         Nothing is written, and nothing returned, if the user was asked and declined.
         """
         controller = self._controller
         target, preferences = controller.target, controller.preferences
-        taken: Taken | None = "keep" if preferences.taken == "ask" else preferences.taken
-        if preferences.taken == "ask" and self._would_take(here, masks):
-            taken = self.ask_about_taken()
+        taken = self._ask(here, masks) if preferences.taken == "ask" else preferences.taken
         if taken is None:
             return ()
         try:
@@ -78,6 +79,16 @@ class Accepting:
             self._controller.failed.emit(f"{text} {trouble}".strip())
         elif text:
             self._controller.said.emit(text)
+
+    def _ask(self, here: Here, masks: Masks) -> Taken | None:
+        """Ask about pixels that are taken; again if other masks were shown meanwhile."""
+        taken: Taken | None = "keep"
+        asked: list[CroppedMask] = []
+        while taken is not None and asked != (shown := list(masks())):
+            asked = shown
+            if self._would_take(here, shown):
+                taken = self.ask_about_taken()
+        return taken
 
     def _would_take(self, here: Here, masks: Sequence[CroppedMask]) -> bool:
         labels = self._controller.target.read(here.plane.key)

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from napari_mobilesam.api import MobileSAM
     from napari_mobilesam.session.session import Session
 
+LIVE = ("decode", "closer", "hover")
+"""Work that nobody stops by hand: what is drawn next does."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Here:
@@ -361,10 +364,10 @@ class Controller:
 
         def on_error(error: Exception) -> None:
             self.finished.emit(kind)
-            if isinstance(error, CancelledError):
-                self.said.emit("Stopped.")
-            else:
+            if not isinstance(error, CancelledError):
                 self.failed.emit(str(error))
+            elif kind not in LIVE:
+                self.said.emit("Stopped.")
 
         def on_progress(done: int, total: int) -> None:
             self.progressed.emit(kind, done, total)

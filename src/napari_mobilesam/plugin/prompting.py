@@ -181,8 +181,12 @@ class Prompting:
         if here is None or not here.session.masks:
             controller.said.emit("There is no mask to accept. Draw a prompt first.")
             return
-        labels = controller.accepting.write(here, here.session.accept, here.session.masks)
-        if labels and not controller.preferences.keep_prompts:
+        session = here.session
+        if not controller.accepting.write(here, session.accept, lambda: session.masks):
+            return
+        if controller.preferences.keep_prompts:
+            self.update()
+        else:
             self.clear()
 
     def clear(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from psygnal import Signal
 
 from napari_mobilesam.core.errors import MobileSAMError, PromptError
 from napari_mobilesam.core.geometry import Window, clip_box
+from napari_mobilesam.core.masks import CroppedMask
 from napari_mobilesam.core.settings import FilterSettings
 from napari_mobilesam.plugin.connections import Connections
 from napari_mobilesam.plugin.layers import DisplayedPlane, add_quietly, affine_of, placement
@@ -91,10 +93,15 @@ class Proposing:
     def accept(self) -> None:
         """Write everything that is shown into the target layer."""
         controller, here = self._controller, self._controller.here
-        found = None if here is None else here.session.found
-        if here is None or not found:
+        if here is None or not here.session.found:
             controller.said.emit("There is nothing to accept. Find everything first.")
-        elif controller.accepting.write(here, here.session.accept_everything, found.masks):
+            return
+        session = here.session
+
+        def masks() -> Sequence[CroppedMask]:
+            return session.found.masks if session.found else ()
+
+        if controller.accepting.write(here, session.accept_everything, masks):
             self.discard()
 
     def discard(self) -> None:

@@ -146,7 +146,7 @@ class Accepting:
             Conditions.of(self.model, self.source, self.field),
             measured,
         )
-        self._history.add(accepted, edit, self.labels.write(self.key, edit))
+        self._history.add(accepted, edit, self.labels)
         self.labels_changed.emit(labels)
         return labels
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from napari_mobilesam.core.edits import LabelEdit
 from napari_mobilesam.session.journal import Event, Journals
-from napari_mobilesam.session.planes import LabelPlace
+from napari_mobilesam.session.planes import LabelPlace, LabelStore
 from napari_mobilesam.session.records import STEPS_KEPT, Accepted
 
 
@@ -57,9 +57,10 @@ class History:
         self._notice()
         return tuple(step.accepted for step in self._done)
 
-    def add(self, accepted: Accepted, edit: LabelEdit, place: LabelPlace) -> None:
-        """Remember an accept; what was undone cannot be done again any more."""
-        self._notice()
+    def add(self, accepted: Accepted, edit: LabelEdit, labels: LabelStore) -> None:
+        """Write an accept and remember it; what was undone cannot be done again any more."""
+        self._notice()  # before its pixels can pass for those of what was undone
+        place = labels.write(accepted.key, edit)
         self._append(_Step(self._count, accepted, edit, place))
         self._undone.clear()
         self._record("did", self._done[-1], edit)

@@ -55,22 +55,20 @@ def steps_to(
 
 
 def window_closer(decoded: Decoded) -> Window | None:
-    """Choose a window in which one object is looked at again, if it was seen too small."""
+    """Choose a window in which one object is looked at again, if it was seen too small.
+
+    None where somebody has chosen a candidate: it would be lost.
+    """
     last = decoded.steps[-1]
-    if not decoded.is_one_object or last.closer is not None:
+    is_chosen = any(step.chosen for step in decoded.steps)
+    if not decoded.is_one_object or last.closer is not None or is_chosen:
         return None
-    scores = decoded.batch.scores.tolist()
-    order = sorted(range(len(scores)), key=lambda i: i != last.chosen)
-    return closer_look(
-        [decoded.masks[i] for i in order],
-        [scores[i] for i in order],
-        extent(last.drawn),
-        decoded.embedding.frame,
-    )
+    scores, frame = decoded.batch.scores.tolist(), decoded.embedding.frame
+    return closer_look(decoded.masks, scores, extent(last.drawn), frame)
 
 
 def _holds(window: Window | None, extent_yxyx: tuple[float, float, float, float]) -> bool:
     if window is None:
         return True
     y0, x0, y1, x1 = extent_yxyx
-    return window[0] <= y0 and window[1] <= x0 and y1 <= window[2] and x1 <= window[3]
+    return window[0] - 0.5 <= y0 and window[1] - 0.5 <= x0 and y1 <= window[2] and x1 <= window[3]

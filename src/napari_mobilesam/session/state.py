@@ -178,7 +178,7 @@ class SessionState(Accepting):
         before = continued(self._decoded, used, self.mode)
         window = window_for(used, before, shape, self.field)
         steps, refined = steps_to(used, before, window, self.candidate_index)
-        request = self._decode(ticket, window, steps, refined)
+        request = self._decode(ticket, window, steps, refined, self.mode)
         if request is None:
             self._decoded = None
             self.candidates_changed.emit()
@@ -194,10 +194,10 @@ class SessionState(Accepting):
         if decoded is None or not self.model.card.closer or self.field != "auto":
             return None
         window = window_closer(decoded)
-        return None if window is None else self.prepare_look(window)
+        return None if window is None else self._look(window, decoded.steps[-1].drawn)
 
     def prepare_look(self, window: Window) -> Request | None:
-        """Ask for what is drawn in a window that was chosen for it; None if nothing usable is.
+        """Ask for the object that is drawn in a window chosen for it; None if nothing usable is.
 
         Raises
         ------
@@ -212,7 +212,11 @@ class SessionState(Accepting):
                 got=repr(window),
             )
         used, self.skipped = usable(self.drawn, shape)
-        return self._decode(self.ticket("closer"), window, (Step(used, closer=window),), None)
+        return self._look(window, used)
+
+    def _look(self, window: Window, used: tuple[DrawnPrompt, ...]) -> Decode | None:
+        steps = (Step(used, closer=window),)
+        return self._decode(self.ticket("closer"), window, steps, None, "one")
 
     def _decode(
         self,
@@ -220,12 +224,13 @@ class SessionState(Accepting):
         window: Window | None,
         steps: tuple[Step, ...],
         refined: NDArray[np.float32] | None,
+        mode: Mode,
     ) -> Decode | None:
         frame = self.model.frame(self.embedding.plane_shape, window)
-        prompts = combine(steps[-1].drawn, frame, self.mode).prompts
+        prompts = combine(steps[-1].drawn, frame, mode).prompts
         if not prompts:
             return None
-        view, is_one = self._view(window), self.mode == "one"
+        view, is_one = self._view(window), mode == "one"
         return Decode(ticket, self.model, self.source, view, prompts, steps, refined, is_one)
 
     def _begin_decoding(self) -> Ticket:
