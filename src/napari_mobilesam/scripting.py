@@ -113,7 +113,9 @@ def replay_session(
     Returns
     -------
     integer array
-        Labels of the image's shape, equal bit for bit to those of the session.
+        Labels of the image's shape, equal bit for bit to those of the session where the same kind
+        of processor computes them. Engine and precision are those of then; where they are not to
+        be had, a RuntimeWarning says so.
 
     Raises
     ------

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from safetensors.torch import load_file, save_file
 from skimage.draw import disk
 
 from napari_mobilesam.api import load_model
@@ -17,6 +18,7 @@ from napari_mobilesam.bulk.inputs import find_images
 from napari_mobilesam.bulk.journal import NAME, Journal
 from napari_mobilesam.core.errors import FileFormatError, SettingsError
 from napari_mobilesam.io.annotations import read_annotations
+from napari_mobilesam.zoo.download import cached_path
 
 COUNT = 6
 
@@ -72,6 +74,26 @@ def test_what_has_changed_is_done_again(sam, folder, tmp_path):
     assert tifffile.imread(output / "field_2.labels.tif").shape == (96, 96)
     other = batch(folder, output, model=sam, formats=["tiff"], min_area=20)
     assert not other["skipped"].any()
+
+
+def test_another_precision_or_detector_does_it_again(sam, folder, tmp_path):
+    (bundled,) = (file for file in sam.card.files if file.role == "detector")
+    detectors = [tmp_path / name / "detector.safetensors" for name in ("one", "two")]
+    for number, path in enumerate(detectors):
+        path.parent.mkdir()
+        save_file(load_file(cached_path(bundled)), path, {"made": str(number)})
+    models = [
+        load_model("micro", input_size=128, precision=precision, detector=detector)
+        for precision, detector in (
+            ("float32", detectors[0]),
+            ("bfloat16", detectors[0]),
+            ("float32", detectors[1]),
+        )
+    ]
+    for model in models:
+        for is_done in (False, True):
+            table = batch(folder, tmp_path / "out", model=model, formats=["tiff"])
+            assert set(table["skipped"]) == {is_done}
 
 
 def test_one_that_fails_is_named_and_the_others_are_done(sam, folder, tmp_path):

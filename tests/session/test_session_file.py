@@ -1,4 +1,5 @@
 import json
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -94,6 +95,30 @@ def replayed(session, image, tmp_path, **changes):
         (accepted["origin"] if where == "origin" else accepted).update(change)
     path.write_text(json.dumps(content))
     return mobilesam.replay_session(path, image)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_replay_computes_as_it_was_computed_then(stack, tmp_path, precision):
+    model = mobilesam.load_model("micro", device="cpu", input_size=256, precision=precision)
+    session = Session(model, ArraySource(stack[0]), ArrayLabels(stack[0].shape))
+    for centre in ((30, 30), (30, 90), (90, 90)):
+        session.add_points([centre])
+        session.accept()
+    np.testing.assert_array_equal(replayed(session, stack[0], tmp_path), session.labels.array)
+
+
+@pytest.mark.parametrize("arithmetic", ["tensors float8", "torch int8", "nonsense", ""])
+def test_a_replay_warns_where_it_cannot_compute_as_then(session, stack, tmp_path, arithmetic):
+    session.add_points([(30, 30)])
+    session.accept()
+    path = tmp_path / "a.mobilesam.json"
+    session.save(path)
+    content = json.loads(path.read_text())
+    content["conditions"][0]["arithmetic"] = arithmetic
+    path.write_text(json.dumps(content))
+    expected = pytest.warns(RuntimeWarning, match="single pixels") if arithmetic else nullcontext()
+    with expected:
+        mobilesam.replay_session(path, stack[0])
 
 
 def test_two_channels_are_each_stretched_by_themselves_and_replayed(micro, stack, tmp_path):

@@ -81,8 +81,15 @@ def load_model(
             remedy="Leave input_size=None for the size that suits the model.",
         )
     build = choose_engine(engine, choose_device(device), precision)
-    cached = _open_cache(cache, card, str(choose_precision(precision, choose_device(device))))
-    return MobileSAM(card, build(load_sam(card)), size, device=device, cached=cached)
+    dtype = str(choose_precision(precision, choose_device(device)))
+    return MobileSAM(
+        card,
+        build(load_sam(card)),
+        size,
+        device=device,
+        arithmetic=f"{engine} {dtype.removeprefix('torch.')}",
+        cached=_open_cache(cache, card, dtype),
+    )
 
 
 def _open_cache(

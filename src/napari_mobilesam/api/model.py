@@ -47,7 +47,8 @@ class MobileSAM:
 
     Made by :func:`~.loading.load_model`. It holds no image: what was embedded is the
     :class:`ImageEmbedding` that :meth:`embed` returns, so one model serves any number of images
-    and threads.
+    and threads. Its ``arithmetic``, engine and precision such as "torch bfloat16", is what masks
+    depend on in single pixels besides weights and input size.
     """
 
     def __init__(
@@ -57,10 +58,12 @@ class MobileSAM:
         input_size: InputSize,
         *,
         device: str,
+        arithmetic: str = "torch float32",
         cached: "CachedEmbeddings | None" = None,
     ) -> None:
         self.card = card
         self.input_size = input_size
+        self.arithmetic = arithmetic
         self._engine = engine
         self._device = device
         self._cached = cached

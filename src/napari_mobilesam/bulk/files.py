@@ -22,6 +22,7 @@ from napari_mobilesam.io.annotations import FORMATS, write_annotations
 from napari_mobilesam.io.images import open_image, read_image
 from napari_mobilesam.io.ome_zarr import LazyPlane, is_zarr
 from napari_mobilesam.io.planes import MAX_PIXELS, ImagePlane
+from napari_mobilesam.zoo.download import content_hash
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,9 +134,13 @@ def batch(
 
 
 def fingerprint(sam: MobileSAM) -> dict[str, object]:
-    """Name what results depend on of a model: its weights, and how large images are shown to it."""
-    weights = [(file.name, file.sha256, file.size) for file in sam.card.files]
-    return {"model": sam.card.name, "input_size": sam.input_size, "weights": weights}
+    """Name what results depend on of a model: weights, input size, engine and precision."""
+    return {
+        "model": sam.card.name,
+        "input_size": sam.input_size,
+        "weights": [(file.name, content_hash(file)) for file in sam.card.files],
+        "arithmetic": sam.arithmetic,
+    }
 
 
 def find_everything(

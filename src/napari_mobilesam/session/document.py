@@ -140,6 +140,7 @@ class ConditionsPart(Part):
     channels: tuple[int, ...] | None = None
     rounded: bool = False
     field: FieldOfView = "plane"
+    arithmetic: str = ""
 
 
 def _check_key(key: PlaneKey) -> PlaneKey:
@@ -204,6 +205,7 @@ def pack_conditions(conditions: Conditions) -> ConditionsPart:
         channels=conditions.channels,
         rounded=conditions.rounded,
         field=conditions.field,
+        arithmetic=conditions.arithmetic,
     )
 
 

@@ -62,6 +62,8 @@ class Conditions:
         Whether embeddings were rounded to float16, as a cache keeps them.
     field : int, "auto" or "plane"
         How much of the plane was seen for prompts; :data:`~.field.FieldOfView`.
+    arithmetic : str
+        Engine and precision, such as "torch bfloat16"; empty in files that do not say.
     """
 
     model: str
@@ -72,6 +74,7 @@ class Conditions:
     channels: tuple[int, ...] | None
     rounded: bool
     field: FieldOfView
+    arithmetic: str
 
     @classmethod
     def of(cls, model: MobileSAM, source: PlaneSource, field: FieldOfView) -> "Conditions":
@@ -89,6 +92,7 @@ class Conditions:
             channels=source.channels,
             rounded=model.rounded,
             field=field,
+            arithmetic=model.arithmetic,
         )
 
 

@@ -5,6 +5,9 @@ image and the weights are the same when it is replayed.
 """
 
 import hashlib
+import warnings
+from collections.abc import Callable
+from functools import partial
 from os import PathLike
 from pathlib import Path
 
@@ -13,10 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import ValidationError
 
 from napari_mobilesam.api import MobileSAM, load_model
-from napari_mobilesam.core.drawn import (
-    DrawnPrompt,
-)
-from napari_mobilesam.core.errors import FileFormatError, ImageError
+from napari_mobilesam.core.drawn import DrawnPrompt
+from napari_mobilesam.core.errors import FileFormatError, ImageError, SettingsError
 from napari_mobilesam.core.field import FieldOfView
 from napari_mobilesam.core.geometry import InputSize
 from napari_mobilesam.core.planes import select_channels
@@ -34,15 +35,15 @@ from napari_mobilesam.session.document import (
     unpack_step,
 )
 from napari_mobilesam.session.planes import ArrayLabels, ArraySource, PlaneKey
-from napari_mobilesam.session.records import (
-    Conditions,
-    hashes_of,
-)
+from napari_mobilesam.session.records import Conditions, hashes_of
 from napari_mobilesam.session.requests import FindAgain
 from napari_mobilesam.session.session import Session
 from napari_mobilesam.zoo.catalog import list_cards
 
 MAX_BYTES = 256 * 1024**2
+
+Wanted = tuple[str, InputSize, bool, str]
+"""What tells loaded models apart: name, input size, whether embeddings are rounded, arithmetic."""
 
 
 def save(session: Session, path: str | PathLike[str]) -> None:
@@ -109,7 +110,7 @@ def replay(
         If the file cannot be read, or belongs to another image or to other weights.
     """
     content = _read(Path(path))
-    models: dict[tuple[str, InputSize, bool], MobileSAM] = {}
+    models: dict[Wanted, MobileSAM] = {}
     stages = [
         (
             model or _load(conditions, models, Path(path)),
@@ -143,9 +144,7 @@ def read_prompts(path: str | PathLike[str]) -> list[tuple[PlaneKey, tuple[DrawnP
     ]
 
 
-def _load(
-    conditions: ConditionsPart, loaded: dict[tuple[str, InputSize, bool], MobileSAM], path: Path
-) -> MobileSAM:
+def _load(conditions: ConditionsPart, loaded: dict[Wanted, MobileSAM], path: Path) -> MobileSAM:
     """Load the model that something was accepted with, once; no file that the session names."""
     if conditions.model not in {card.name for card in list_cards()}:
         raise FileFormatError(
@@ -153,12 +152,31 @@ def _load(
             got=repr(conditions.model),
             remedy="Load that model yourself, and pass it as model=.",
         )
-    name, size, rounded = conditions.model, conditions.input_size, conditions.rounded
-    if (name, size, rounded) not in loaded:
-        loaded[name, size, rounded] = load_model(name, input_size=size, cache=rounded)
-    model = loaded[name, size, rounded]
-    _check_weights(conditions, model, path)
-    return model
+    size, rounded = conditions.input_size, conditions.rounded
+    wanted = conditions.model, size, rounded, conditions.arithmetic
+    if wanted not in loaded:
+        load = partial(load_model, conditions.model, input_size=size, cache=rounded)
+        loaded[wanted] = _compute_as_then(load, conditions.arithmetic, path)
+    _check_weights(conditions, loaded[wanted], path)
+    return loaded[wanted]
+
+
+def _compute_as_then(load: Callable[..., MobileSAM], arithmetic: str, path: Path) -> MobileSAM:
+    """Load a model with engine and precision of then, or with those of here and a warning."""
+    if not arithmetic:
+        return load()
+    try:
+        engine, precision = arithmetic.split(" ")
+        return load(engine=engine, precision=precision)
+    except (SettingsError, ValueError):
+        model = load()
+        warnings.warn(
+            f"{path.name} was made with {arithmetic}, which is not to be had here; with "
+            f"{model.arithmetic} masks may differ in single pixels",
+            RuntimeWarning,
+            stacklevel=5,
+        )
+        return model
 
 
 def _source(conditions: ConditionsPart, content: Document, image: ArrayLike) -> ArraySource:
