@@ -141,6 +141,24 @@ def test_points_boxes_and_files_of_prompts(run, cells, tmp_path):
         assert [labels[centre] for centre in CENTRES] == table["label"].loc[[1, 2, 3]].tolist()
 
 
+def test_small_objects_are_looked_at_closer_or_not(run, cells, tmp_path):
+    sheet = np.full((600, 600), 30, np.uint8)
+    small = np.asarray(Image.open(cells).convert("L").resize((40, 40)))
+    sheet[100:140, 100:140] = sheet[420:460, 420:460] = small
+    path = tmp_path / "sheet.png"
+    Image.fromarray(sheet).save(path)
+    places = [(corner + y / 3, corner + x / 3) for corner in (100, 420) for y, x in CENTRES]
+    points = ("--points", ";".join(f"{y},{x}" for y, x in places))
+    labels = {}
+    for option in ("--closer", "--no-closer"):
+        assert run("segment", path, "-o", tmp_path / option, option, *points)[0] == 0
+        labels[option] = tifffile.imread(tmp_path / option / "sheet.labels.tif")
+    assert (labels["--closer"] != labels["--no-closer"]).any()
+    code, text = run("segment", path, "-o", tmp_path / "--no-closer", "--closer", *points)
+    assert code == 1
+    assert "exists" in text
+
+
 def test_plane_channels_and_limits(run, cells, tmp_path):
     plane = np.asarray(Image.open(cells)).astype(np.uint16) * 16
     stack = np.zeros((2, 4, 120, 120), np.uint16)
@@ -167,6 +185,7 @@ def test_plane_channels_and_limits(run, cells, tmp_path):
         (("--limits", "high"), "--limits: expected percentile, dtype or LOW,HIGH"),
         (("--confidence", "2"), "'--confidence'"),
         (("--points", "1,2", "--sampler", "grid"), "there is no setting 'sampler'"),
+        (("--no-closer",), "--closer and --no-closer are for prompts"),
         (("--input-size", "100"), "a multiple of 64"),
         (("--device", "abacus"), "this device cannot be used"),
     ],

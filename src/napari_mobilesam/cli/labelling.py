@@ -56,6 +56,8 @@ class Task:
         Prompts for all images, or by their file names.
     one_object : bool
         Whether all prompts are about one object.
+    closer : bool
+        Whether small objects that are prompted are looked at again.
     tile : int, optional
         Side of the tiles in which everything is looked for; the whole plane without it.
     contact_sheet : bool
@@ -75,6 +77,7 @@ class Task:
     settings: EverythingSettings | FilterSettings
     prompts: PromptSet | dict[str, PromptSet]
     one_object: bool
+    closer: bool
     tile: int | None = None
     contact_sheet: bool = False
     max_pixels: int = MAX_PIXELS
@@ -140,9 +143,9 @@ def _segment(
     embed = partial(sam.embed, rgb, limits="dtype")
     shape = pixels.shape[0], pixels.shape[1]
     windows = {i: window_around(prompts.extent, shape) for i, prompts in enumerate(objects)}
-    batches = _look(sam, embed, objects, windows)
-    if sam.card.closer:
-        batches |= _look(sam, embed, objects, _windows_closer(objects, batches))
+    batches = _look(sam, embed, objects, windows, report)
+    if task.closer:
+        batches |= _look(sam, embed, objects, _windows_closer(objects, batches), report)
     in_order = [batches[number] for number in range(len(objects))]
     return as_instances(in_order, objects, select_channels(pixels, task.channels), task.settings)
 
@@ -152,6 +155,7 @@ def _look(
     embed: Callable[..., ImageEmbedding],
     objects: list[ObjectPrompts],
     windows: Mapping[int, Window | None],
+    report: Callable[[int, int], None],
 ) -> dict[int, MaskBatch]:
     """Decode objects, by their numbers, each in a window of the plane or in all of it."""
     together: dict[Window | None, list[int]] = defaultdict(list)
@@ -159,8 +163,10 @@ def _look(
         together[window].append(number)
     batches: dict[int, MaskBatch] = {}
     for window, numbers in together.items():
+        report(len(batches), len(windows))
         found = decode(sam, embed(window=window), [objects[number] for number in numbers])
         batches |= zip(numbers, found, strict=True)
+    report(len(windows), len(windows))
     return batches
 
 

@@ -165,6 +165,15 @@ def segment(
             rich_help_panel=PROMPTS,
         ),
     ] = False,
+    closer: Annotated[
+        bool | None,
+        typer.Option(
+            help="Look at small objects that are prompted again, in a window around them; as the "
+            "model's card says if not given. Takes an encoder run a window.",
+            rich_help_panel=PROMPTS,
+            show_default=False,
+        ),
+    ] = None,
     plane: Annotated[
         str | None,
         typer.Option(
@@ -237,6 +246,8 @@ def segment(
     given = _choose_prompts(everything, points, boxes, prompts)
     if tile is not None and given is not None:
         raise typer.BadParameter("--tile is for everything mode; leave the prompts out")
+    if closer is not None and given is None:
+        raise typer.BadParameter("--closer and --no-closer are for prompts")
     if stack and (given is not None or plane is not None):
         raise typer.BadParameter("--stack finds everything on all planes; leave out the others")
     of_link = {name: changes.pop(name) for name in LinkSettings.model_fields if name in changes}
@@ -263,6 +274,7 @@ def segment(
         settings=settings,
         prompts=PromptSet() if given is None else given,
         one_object=one_object,
+        closer=card.closer if closer is None else closer,
         tile=tile,
         contact_sheet=not stack and (len(images) > 1 if contact_sheet is None else contact_sheet),
         max_pixels=max_pixels,
