@@ -10,6 +10,7 @@ from napari_mobilesam import load_model
 from napari_mobilesam.plugin import preferences
 from napari_mobilesam.plugin.controller import Controller
 from napari_mobilesam.plugin.models import LoadModel
+from napari_mobilesam.plugin.preferences import PLUGIN
 from napari_mobilesam.plugin.threads import Inline
 
 CENTRES = ((40, 45), (45, 150), (150, 60), (140, 150))
@@ -40,6 +41,12 @@ def forgetful(monkeypatch):
 def loaded(monkeypatch, model):
     """Loading any model gives the one of the tests."""
     monkeypatch.setattr(LoadModel, "run", lambda *_: model)
+
+
+def dock(viewer, name):
+    """Open a widget as napari's menu does, which hands it a proxy of the viewer."""
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name)
+    return widget
 
 
 def finish(qtbot, controller):

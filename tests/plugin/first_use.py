@@ -14,8 +14,7 @@ from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication
 from skimage.draw import disk
 
-from napari_mobilesam.plugin.widgets.annotate import AnnotateWidget
-from napari_mobilesam.plugin.widgets.everything import EverythingWidget
+from napari_mobilesam.plugin.preferences import PLUGIN
 
 SIDE, DISCS_A_SIDE = 1024, 18
 
@@ -85,9 +84,8 @@ def blocked_seconds(controller, start, jobs):
 def main():
     viewer = napari.Viewer()
     viewer.add_image(field(), name="field")
-    widget = AnnotateWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Annotate")
-    viewer.window.add_dock_widget(EverythingWidget(viewer), name="Everything", tabify=True)
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Annotate")
+    viewer.window.add_plugin_dock_widget(PLUGIN, "Everything", tabify=True)
     controller = widget.controller
     controller.preferences = controller.preferences.changed(cache_gigabytes=0)
     blocks = {

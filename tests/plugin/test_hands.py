@@ -9,9 +9,8 @@ from qtpy.QtTest import QTest
 from napari_mobilesam.plugin import preferences
 from napari_mobilesam.plugin.keys import KEYS
 from napari_mobilesam.plugin.preferences import Preferences, load_preferences, save_preferences
-from napari_mobilesam.plugin.widgets.annotate import AnnotateWidget
 
-from .conftest import CENTRES, finish
+from .conftest import CENTRES, dock, finish
 
 
 @pytest.fixture
@@ -30,8 +29,7 @@ def canvas(window):
 
 @pytest.fixture
 def controller(window):
-    widget = AnnotateWidget(window)
-    window.window.add_dock_widget(widget, name="Annotate")
+    widget = dock(window, "Annotate")
     return widget.controller
 
 

@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
-from napari_mobilesam.plugin.widgets.annotate import AnnotateWidget
-from napari_mobilesam.plugin.widgets.everything import EverythingWidget
-
-from .conftest import CENTRES, finish, our_callbacks
+from .conftest import CENTRES, dock, finish, our_callbacks
 
 
 @pytest.fixture
@@ -18,8 +15,7 @@ def open_window(no_leaks, make_napari_viewer, discs, qtbot):
     def opened():
         viewer = make_napari_viewer()
         viewer.add_image(discs, name="discs")
-        widget = AnnotateWidget(viewer)
-        viewer.window.add_dock_widget(widget, name="Annotate")
+        widget = dock(viewer, "Annotate")
         viewers.append(viewer)
         return viewer, widget
 
@@ -54,8 +50,7 @@ def test_two_windows_annotate_side_by_side(open_window, qtbot):
 
 def test_a_widget_says_what_to_begin_with(no_leaks, make_napari_viewer, discs, qtbot):
     viewer = make_napari_viewer()
-    widget = AnnotateWidget(viewer)
-    viewer.window.add_dock_widget(widget)
+    widget = dock(viewer, "Annotate")
     assert "Open an image" in widget.status.text()
     image = viewer.add_image(discs)
     assert "Click on an object" in widget.status.text()
@@ -83,8 +78,7 @@ def test_a_widget_closed_in_mid_run_leaves_the_viewer_alone(open_window, qtbot):
     qtbot.wait(300)
     assert not our_callbacks(viewer.layers.events)
     assert not [layer for layer in viewer.layers if isinstance(layer, Labels)]
-    again = AnnotateWidget(viewer)
-    viewer.window.add_dock_widget(again, name="Annotate")
+    again = dock(viewer, "Annotate")
     again.controller.embed()
     finish(qtbot, again.controller)
     assert again.controller.is_ready()
@@ -92,14 +86,37 @@ def test_a_widget_closed_in_mid_run_leaves_the_viewer_alone(open_window, qtbot):
 
 def test_both_widgets_share_a_controller_until_the_last_is_closed(open_window, qtbot):
     viewer, annotate = open_window()
-    everything = EverythingWidget(viewer)
-    viewer.window.add_dock_widget(everything, name="Everything")
+    everything = dock(viewer, "Everything")
     assert everything.controller is annotate.controller
     viewer.window.remove_dock_widget(annotate)
     everything.run.click()
     finish(qtbot, everything.controller)
     assert everything.controller.here.session.found is not None
     assert everything.accept.isEnabled()
+
+
+def test_everything_is_found_while_the_image_is_the_active_layer(open_window, qtbot):
+    viewer, _ = open_window()
+    everything = dock(viewer, "Everything")
+    viewer.layers.selection.active = viewer.layers["discs"]
+    everything.run.click()
+    finish(qtbot, everything.controller)
+    assert everything.controller.here.session.found
+    assert len(everything.controller.proposing.layer.data)
+
+
+@pytest.mark.parametrize("shape", [(100, 200), (3, 200, 200)])
+def test_another_image_is_opened_while_a_mask_is_shown(open_window, qtbot, discs, shape):
+    viewer, annotate = open_window()
+    controller = annotate.controller
+    controller.prompting.create_layers()
+    controller.prompting.points.add(CENTRES[0])
+    finish(qtbot, controller)
+    other = viewer.add_image(np.broadcast_to(discs[: shape[-2]], shape).copy(), name="other")
+    finish(qtbot, controller)
+    assert controller.image is other
+    assert [layer.name for layer in viewer.layers].count("MobileSAM preview") <= 1
+    assert len(viewer.layers) <= 5
 
 
 @pytest.mark.parametrize("victim", ["image", "points", "shapes", "preview", "target", "proposals"])

@@ -12,10 +12,9 @@ from napari.utils.notifications import notification_manager
 from skimage import data
 
 from napari_mobilesam.plugin.models import LoadModel
-from napari_mobilesam.plugin.widgets.annotate import AnnotateWidget
 
 from . import first_use
-from .conftest import finish
+from .conftest import dock, finish
 from .first_use import Pulse
 
 LONGEST_BLOCK_S = 0.1
@@ -41,8 +40,7 @@ def controller(no_leaks, make_napari_viewer, qtbot):
     tissue = np.pad(data.immunohistochemistry(), ((0, 512), (0, 512), (0, 0)), mode="symmetric")
     viewer = make_napari_viewer(show=True)
     viewer.add_image(tissue, name="tissue", rgb=True)
-    widget = AnnotateWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Annotate")
+    widget = dock(viewer, "Annotate")
     widget.controller.embed()
     finish(qtbot, widget.controller)
     yield widget.controller

@@ -6,9 +6,8 @@ from napari.components import ViewerModel
 
 from napari_mobilesam.plugin.controller import Controller
 from napari_mobilesam.plugin.threads import Inline
-from napari_mobilesam.plugin.widgets.annotate import AnnotateWidget
 
-from .conftest import CENTRES, finish
+from .conftest import CENTRES, dock, finish
 
 
 def accept(controller, centre):
@@ -140,8 +139,7 @@ def test_a_full_layer_says_so_and_stays_as_it_is(viewer, controller, discs, dtyp
 
 def test_the_widget_offers_without_a_dialog(lost, make_napari_viewer, discs, qtbot):
     viewer = make_napari_viewer()
-    widget = AnnotateWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Annotate")
+    widget = dock(viewer, "Annotate")
     assert widget.offer.isHidden()
     viewer.add_image(discs, name="discs", scale=(0.5, 0.5))
     finish(qtbot, widget.controller)

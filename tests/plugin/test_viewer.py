@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 
 from napari_mobilesam.io.annotations import FORMATS
-from napari_mobilesam.plugin.widgets.annotate import AnnotateWidget
-from napari_mobilesam.plugin.widgets.everything import EverythingWidget
 from napari_mobilesam.session.session_file import replay
 
-from .conftest import CENTRES, finish, our_callbacks
+from .conftest import CENTRES, dock, finish, our_callbacks
 
 LONGEST_OPENING_S = 1.5
 
@@ -31,9 +29,7 @@ def window(no_leaks, make_napari_viewer, discs, qtbot):
 
 @pytest.fixture
 def annotate(window):
-    widget = AnnotateWidget(window)
-    window.window.add_dock_widget(widget, name="Annotate")
-    return widget
+    return dock(window, "Annotate")
 
 
 def test_the_whole_story(window, annotate, qtbot, tmp_path, model):
@@ -70,8 +66,7 @@ def test_the_whole_story(window, annotate, qtbot, tmp_path, model):
     prompting.accept()
     assert labels.data[CENTRES[2]] == 3
 
-    everything = EverythingWidget(window)
-    window.window.add_dock_widget(everything, name="Everything")
+    everything = dock(window, "Everything")
     assert everything.controller is controller
     proposing = controller.proposing
     proposing.settings = proposing.settings.changed(confidence=0.1)
@@ -122,8 +117,7 @@ def test_widgets_open_without_torch():
 def test_a_widget_opens_fast_and_a_closed_one_leaves_nothing(window, qtbot):
     for _ in range(2):
         started = time.perf_counter()
-        widget = AnnotateWidget(window)
-        window.window.add_dock_widget(widget, name="Annotate")
+        widget = dock(window, "Annotate")
         assert time.perf_counter() - started < LONGEST_OPENING_S
         widget.controller.prompting.create_layers()
         qtbot.wait(10)

@@ -31,6 +31,7 @@ _bindings: WeakKeyDictionary[ViewerModel, Binding] = WeakKeyDictionary()
 
 def bind(viewer: ViewerModel) -> Controller:
     """Return the controller of a viewer, made for its first user; :func:`release` it later."""
+    viewer = _itself(viewer)
     binding = _bindings.get(viewer)
     if binding is None:
         binding = _bindings[viewer] = Binding(viewer)
@@ -40,7 +41,7 @@ def bind(viewer: ViewerModel) -> Controller:
 
 def find(viewer: ViewerModel | None) -> Controller | None:
     """Return the controller of a viewer if it has one."""
-    binding = None if viewer is None else _bindings.get(viewer)
+    binding = None if viewer is None else _bindings.get(_itself(viewer))
     return None if binding is None else binding.controller
 
 
@@ -53,3 +54,13 @@ def release(controller: Controller) -> None:
     if not binding.users:
         del _bindings[controller.viewer]
         binding.close()
+
+
+def _itself(viewer: ViewerModel) -> ViewerModel:
+    """Return the viewer that a proxy stands for.
+
+    A plugin's widget is given a proxy, and with it proxies of layers: they are equal to the layers
+    that events tell of, but none is the same object, and one is not in the viewer's own lists.
+    """
+    viewer_itself: ViewerModel = getattr(viewer, "__wrapped__", viewer)
+    return viewer_itself
