@@ -199,8 +199,11 @@ class Controller:
             self.embed()
 
     def _displayed_plane(self) -> DisplayedPlane | None:
+        """Find the displayed plane; none of an image that is gone, of which we are told last."""
+        if self.image is None or self.image not in self.viewer.layers:
+            return None
         try:
-            return None if self.image is None else displayed_plane(self.image, self.viewer.dims)
+            return displayed_plane(self.image, self.viewer.dims)
         except ImageError as error:
             self.said.emit(str(error))
             return None
