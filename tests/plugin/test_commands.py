@@ -1,13 +1,16 @@
 """Every command of the manifest, run as napari runs it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from npe2 import PluginManager, PluginManifest
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_mobilesam.core.errors import MobileSAMError
 from napari_mobilesam.plugin import commands
 from napari_mobilesam.plugin.preferences import BatchPreferences, Preferences
+from napari_mobilesam.plugin.widgets.save_dialog import ask_for_file
 from napari_mobilesam.session.session_file import replay
 
 from .conftest import finish
@@ -84,10 +87,43 @@ def test_commands_do_what_the_buttons_do(plugin, window, qtbot, chosen_path):
     execute("export_labels")
     assert chosen_path.stat().st_size
     execute("save_session")
-    session = chosen_path.rename(chosen_path.with_name("story.mobilesam.json"))
+    session = chosen_path.with_name("labels.tif.mobilesam.json")
     (points,) = window.open(session, plugin="napari-mobilesam")
     assert points.data.tolist() == [[40, 45]]
     assert points.features["prompt"].tolist() == ["positive"]
+
+
+TYPES = {"COCO JSON": (".coco.json", ".json"), "Label TIFF": (".tif", ".tiff")}
+
+
+@pytest.mark.parametrize(
+    ("entered", "chosen", "expected"),
+    [
+        ("cells", "COCO JSON (*.coco.json)", "cells.coco.json"),
+        ("cells", "Label TIFF (*.tif)", "cells.tif"),
+        ("cells", "", "cells.coco.json"),
+        ("cells.v2", "Label TIFF (*.tif)", "cells.v2.tif"),
+        ("cells.TIF", "COCO JSON (*.coco.json)", "cells.TIF"),
+        ("", "", None),
+    ],
+)
+def test_a_file_gets_the_ending_of_its_type(qtbot, monkeypatch, entered, chosen, expected):
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (entered, chosen))
+    path = ask_for_file(parent, "Export", TYPES)
+    assert path == (None if expected is None else Path(expected))
+
+
+def test_a_file_that_nobody_was_asked_about_is_not_replaced(qtbot, monkeypatch, tmp_path):
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    (tmp_path / "a.mobilesam.json").touch()
+    for entered in ("a", "a.json"):
+        answer = (str(tmp_path / entered), "")
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, answer=answer: answer)
+        with pytest.raises(MobileSAMError, match="exists"):
+            ask_for_file(parent, "Save", {"Session": (".mobilesam.json",)})
 
 
 LABEL_WRITERS = [

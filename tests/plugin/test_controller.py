@@ -52,6 +52,51 @@ def test_accept_writes_and_undo_takes_back_in_one_step(prompting, controller):
     assert label_sizes(layer) == [pytest.approx(AREA, rel=0.2)]
 
 
+def test_after_an_accept_prompts_are_positive_again(prompting, controller):
+    prompting.points.add(CENTRES[0])
+    prompting.switch_kind()
+    prompting.points.add((90, 90))
+    prompting.accept()
+    assert prompting.kind == "positive"
+    prompting.points.add(CENTRES[1])
+    assert controller.here.session.masks
+    prompting.clear()
+    prompting.switch_kind()
+    prompting.points.add(CENTRES[1])
+    assert "Q switches" in controller.heard[-1]
+
+
+def test_what_is_taken_back_or_discarded_is_said(prompting, controller):
+    heard, accepting = controller.heard, controller.accepting
+    prompting.points.add(CENTRES[0])
+    accepting.undo()
+    assert heard[-1] == "Nothing to take back."
+    prompting.accept()
+    accepting.undo()
+    assert heard[-1] == "Took 1 object back."
+    accepting.redo()
+    assert heard[-1] == "Wrote 1 object again."
+    accepting.redo()
+    assert heard[-1] == "Nothing was taken back."
+    controller.proposing.run()
+    controller.proposing.discard()
+    assert heard[-1] == "Discarded what was found."
+    prompting.clear()
+    assert heard[-1] == "Removed the prompts of this plane."
+
+
+def test_a_tool_shows_its_layer_and_adds_only_what_is_missing(prompting, viewer):
+    prompting.points.visible = False
+    prompting.take_tool("point")
+    assert prompting.points.visible
+    shapes = prompting.shapes
+    viewer.layers.remove(prompting.points)
+    prompting.take_tool("point")
+    assert prompting.shapes is shapes
+    assert viewer.layers.selection.active is prompting.points
+    assert len(viewer.layers) == 3
+
+
 def test_many_prompts_are_many_objects(prompting, controller):
     controller.set_preferences(mode="many")
     prompting.points.add(CENTRES[:2])

@@ -90,6 +90,31 @@ def test_the_whole_story(window, annotate, qtbot, tmp_path, model):
     assert np.array_equal(again.labels.array, labels.data)
 
 
+def test_write_to_shows_what_is_written_to(window, annotate, qtbot):
+    controller, combo = annotate.controller, annotate.target
+    wrong = window.add_labels(np.zeros((50, 50), int), name="of another shape")
+    controller.prompting.create_layers()
+    controller.prompting.points.add(CENTRES[0])
+    finish(qtbot, controller)
+    listed = [combo.itemText(index) for index in range(combo.count())]
+    assert listed == ["new layer", "of another shape"]
+    combo.setCurrentIndex(1)
+    combo.activated.emit(1)
+    assert wrong.name in annotate.status.text()
+    assert combo.currentText() == "new layer"
+    controller.prompting.accept()
+    assert combo.layer is controller.target.layer
+    assert combo.currentText() == "discs labels"
+
+
+def test_docks_fit_below_each_other(window, annotate):
+    everything, batch = dock(window, "Everything"), dock(window, "Batch")
+    heights = [each.minimumSizeHint().height() for each in (annotate, everything, batch)]
+    assert sum(heights) < 800
+    annotate.status.complain("what went wrong " * 60)
+    assert annotate.minimumSizeHint().height() < 500
+
+
 OPEN_WIDGETS = """
 import sys
 import napari

@@ -58,7 +58,7 @@ class Accepting:
             controller.failed.emit(str(error))
             return ()
         target.describe(here.session.features)
-        self._tell(f"Wrote {len(labels)} object{'s' * (len(labels) != 1)}.")
+        self._tell(f"Wrote {_objects(labels)}.")
         return labels
 
     def new_journals(self) -> Journals | None:
@@ -76,8 +76,8 @@ class Accepting:
     def _tell(self, text: str) -> None:
         trouble, self._trouble = self._trouble, ""
         if trouble:
-            self._controller.failed.emit(f"{text} {trouble}".strip())
-        elif text:
+            self._controller.failed.emit(f"{text} {trouble}")
+        else:
             self._controller.said.emit(text)
 
     def _ask(self, here: Here, masks: Masks) -> Taken | None:
@@ -97,14 +97,14 @@ class Accepting:
     def undo(self) -> None:
         """Take the last accept back."""
         if self._controller.here is not None:
-            self._controller.here.session.undo()
-            self._tell("")
+            labels = self._controller.here.session.undo()
+            self._tell(f"Took {_objects(labels)} back." if labels else "Nothing to take back.")
 
     def redo(self) -> None:
         """Accept again what was undone."""
         if self._controller.here is not None:
-            self._controller.here.session.redo()
-            self._tell("")
+            labels = self._controller.here.session.redo()
+            self._tell(f"Wrote {_objects(labels)} again." if labels else "Nothing was taken back.")
 
     def export(self, path: str | Path, format_name: str | None = None) -> None:
         """Write the labels of the displayed plane to a file.
@@ -147,3 +147,7 @@ class Accepting:
         save(session, path)
         session.note_saved()
         self._tell(f"Wrote {Path(path).name}.")
+
+
+def _objects(labels: Sequence[int]) -> str:
+    return f"{len(labels)} object{'s' * (len(labels) != 1)}"

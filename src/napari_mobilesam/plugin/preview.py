@@ -27,6 +27,14 @@ COLOURS = (
 DTYPE = np.uint16
 """Of the painted numbers; napari shows 16 bits as they are, but must convert wider ones."""
 
+PREVIEW = "napari-mobilesam preview"
+"""In the metadata of layers of ours that nobody is to write into."""
+
+
+def is_preview(layer: Layer) -> bool:
+    """Whether a layer only shows what is not accepted yet."""
+    return PREVIEW in layer.metadata
+
 
 class Preview:
     """A layer of masks that are not accepted yet.
@@ -111,6 +119,7 @@ class Preview:
             axis_labels=image.axis_labels,
             colormap=CyclicLabelColormap(colors=COLOURS),
             opacity=0.55,
+            metadata={PREVIEW: True},
         )
         below = [other for other in self._viewer.layers if isinstance(other, Image | Labels)]
         add_quietly(self._viewer, layer, above=below[-1])

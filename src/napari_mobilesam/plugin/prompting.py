@@ -69,24 +69,33 @@ class Prompting:
 
     def create_layers(self) -> None:
         """Add a pair of prompt layers on the image, ready to draw in."""
+        self._add_layers(points=True, shapes=True)
+        self.take_tool("point")
+
+    def _add_layers(self, *, points: bool, shapes: bool) -> None:
+        """Add one of the prompt layers, or both, and read prompts from them."""
         image = self._controller.image
         if image is None:
             self._controller.failed.emit("There is no image to draw on. Open one first.")
             return
         extent = max(spatial_shape(image)[-2:])
-        points, shapes = new_pair(image.name, extent, image.ndim, **placement(image))
-        layers = self._controller.viewer.layers
-        layers.extend([shapes, points])
-        self.use(points=points, shapes=shapes, objects=self.objects)
-        self.take_tool("point")
+        new_points, new_shapes = new_pair(image.name, extent, image.ndim, **placement(image))
+        added = [*([new_shapes] if shapes else []), *([new_points] if points else [])]
+        self._controller.viewer.layers.extend(added)
+        self.use(
+            points=new_points if points else self.points,
+            shapes=new_shapes if shapes else self.shapes,
+            objects=self.objects,
+        )
 
     def take_tool(self, tool: Tool) -> None:
         """Activate the layer and the mode that a kind of prompt is drawn in."""
         if self.points is None or self.shapes is None:
-            self.create_layers()
+            self._add_layers(points=self.points is None, shapes=self.shapes is None)
         layer = self.points if tool == "point" else self.shapes
         if layer is not None:
             self._controller.viewer.layers.selection.active = layer
+            layer.visible = True
             layer.mode = SHAPE_MODES.get(tool, "add")
 
     @property
@@ -123,6 +132,8 @@ class Prompting:
         request = session.prepare_decode() if wanted or not drawn else None
         if wanted and session.skipped:
             controller.said.emit(session.skipped[0])
+        elif wanted and request is None:
+            controller.said.emit("All prompts are beside the object. Draw one on it (Q switches).")
         if request is None:
             for kind in ("decode", "closer"):
                 controller.live_jobs.cancel(kind)
@@ -154,9 +165,13 @@ class Prompting:
 
     def step(self, by: int = 1) -> None:
         """Show the next candidate, or with -1 the one before."""
-        if self._controller.here is not None:
-            self._controller.here.session.step_candidate(by)
-            self.show()
+        here = self._controller.here
+        if here is None:
+            return
+        if here.session.masks and not here.session.candidate_scores:
+            self._controller.said.emit("Of many objects, each has one mask (J switches).")
+        here.session.step_candidate(by)
+        self.show()
 
     def choose(self, index: int) -> None:
         """Show one of the candidates."""
@@ -187,10 +202,15 @@ class Prompting:
         if controller.preferences.keep_prompts:
             self.update()
         else:
-            self.clear()
+            self._remove()
+            self.set_kind(KINDS[0])
 
     def clear(self) -> None:
-        """Remove the prompts of the displayed plane from our layers."""
+        """Remove the prompts of the displayed plane from our layers, and say so."""
+        self._remove()
+        self._controller.said.emit("Removed the prompts of this plane.")
+
+    def _remove(self) -> None:
         plane = self._controller.plane
         for layer in (self.points, self.shapes):
             if layer is not None and plane is not None:
@@ -207,7 +227,7 @@ class Prompting:
             controller.said.emit("No prompts are remembered for what lies here.")
             return
         drawn = here.session.recall(label)
-        self.clear()
+        self._remove()
         if self.points is None or self.shapes is None:
             self.create_layers()
         if self.points is not None and self.shapes is not None:

@@ -102,10 +102,14 @@ class Proposing:
             return session.found.masks if session.found else ()
 
         if controller.accepting.write(here, session.accept_everything, masks):
-            self.discard()
+            self._forget()
 
     def discard(self) -> None:
-        """Forget what was found, and take the proposals away."""
+        """Forget what was found, take the proposals away, and say so."""
+        self._forget()
+        self._controller.said.emit("Discarded what was found.")
+
+    def _forget(self) -> None:
         if self._controller.here is not None:
             self._controller.here.session.discard_found()
         self.look()

@@ -64,13 +64,16 @@ class Accepting:
         """One row an accepted label: index, model, source, score, number of prompts, and more."""
         return records.features(self.log)
 
-    def undo(self) -> None:
-        """Take the last accept back; what was painted by hand since then stays."""
-        self._tell(self._history.undo())
+    def undo(self) -> tuple[int, ...]:
+        """Take the last accept back and return its labels, none if there is nothing to take back.
 
-    def redo(self) -> None:
-        """Accept again what was undone."""
-        self._tell(self._history.redo())
+        What was painted by hand since then stays.
+        """
+        return self._tell(self._history.undo())
+
+    def redo(self) -> tuple[int, ...]:
+        """Accept again what was undone and return its labels, none if nothing was."""
+        return self._tell(self._history.redo())
 
     def take_back(self, steps: Sequence[Recorded], place: LabelPlace, journal: Journal) -> None:
         """Go on from what a journal holds, whose labels are in a place already."""
@@ -132,7 +135,8 @@ class Accepting:
         if edit.is_empty:
             raise PromptError(
                 "no label would change",
-                remedy="What the masks cover is labelled already; let them take those pixels.",
+                remedy="What the masks cover is labelled already. Let them take those pixels "
+                '(taken pixels: "replace"), or replace the label under them (write as: "replace").',
             )
         accepted = Accepted(
             self.key,
@@ -150,6 +154,8 @@ class Accepting:
         self.labels_changed.emit(labels)
         return labels
 
-    def _tell(self, accepted: Accepted | None) -> None:
-        if accepted is not None:
-            self.labels_changed.emit(accepted.labels)
+    def _tell(self, accepted: Accepted | None) -> tuple[int, ...]:
+        if accepted is None:
+            return ()
+        self.labels_changed.emit(accepted.labels)
+        return accepted.labels

@@ -1,12 +1,12 @@
 """The Annotate widget: embed, prompt, choose a candidate, accept, export."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points, Shapes
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QFileDialog, QMessageBox, QVBoxLayout
+from qtpy.QtWidgets import QComboBox, QFileDialog, QMessageBox
 from superqt import QCollapsible
 
 from napari_mobilesam.core.edits import Taken
@@ -27,6 +27,7 @@ from napari_mobilesam.plugin.widgets.parts import (
     help_button,
     row,
 )
+from napari_mobilesam.plugin.widgets.save_dialog import ask_for_file
 
 LIVE = ("live", "hover", "keep_prompts")
 WRITING = ("target", "taken")
@@ -49,7 +50,7 @@ FOLLOWING = (
 )
 FROM_FILE = "checkpoint file ..."
 CHECKPOINTS = "Checkpoints (*.pt *.pth *.safetensors)"
-SESSIONS = "MobileSAM session (*.mobilesam.json)"
+SESSIONS = {"MobileSAM session": (".mobilesam.json",)}
 
 
 class AnnotateWidget(BoundWidget):
@@ -129,10 +130,7 @@ class AnnotateWidget(BoundWidget):
         sources.addWidget(row("Objects", self.objects))
         settings = QCollapsible("Settings")
         settings.addWidget(more)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(8, 4, 8, 8)
-        layout.setSpacing(6)
-        for part in (
+        parts = (
             row(heading("Image"), help_button()),
             row(self.image, self.pin),
             self.offer,
@@ -158,10 +156,8 @@ class AnnotateWidget(BoundWidget):
             self.following.native,
             row(self.export, self.save),
             settings,
-            self.status,
-        ):
-            layout.addWidget(part)
-        layout.addStretch(1)
+        )
+        self.stack(parts, self.status)
 
     def _model_combo(self) -> QComboBox:
         combo = QComboBox()
@@ -182,7 +178,7 @@ class AnnotateWidget(BoundWidget):
         connect(controller.finished, self._on_finished)
         connect(controller.image_changed, self._show_layers)
         for event in ("inserted", "removed", "renamed"):
-            connect(getattr(controller.viewer.layers.events, event), self._show_channels)
+            connect(getattr(controller.viewer.layers.events, event), self._on_layers)
         connect(controller.channels.changed, self.channels.refresh)
         connect(controller.plane_changed, self._show_readiness)
         connect(controller.embedding_changed, self._show_readiness)
@@ -282,8 +278,8 @@ class AnnotateWidget(BoundWidget):
         values = {row.name: row.value for form in self._forms for row in form}
         self._try(lambda: self.controller.set_preferences(**values))
 
-    def _show_channels(self, event: object = None) -> None:  # noqa: ARG002
-        self.channels.refresh()
+    def _on_layers(self, event: object = None) -> None:  # noqa: ARG002
+        self._show_layers()
 
     def _on_channels(self, layers: list[Image]) -> None:
         self._try(lambda: self.controller.channels.choose(layers))
@@ -312,16 +308,22 @@ class AnnotateWidget(BoundWidget):
 
     def ask_where_to_export(self) -> None:
         """Ask for a file and a format, and export the labels of the displayed plane."""
-        filters = ";;".join(f"{known.title} (*{known.extensions[0]})" for known in FORMATS.values())
-        path, _ = QFileDialog.getSaveFileName(self, "Export labels", "", filters)
-        if path:
-            self._try(lambda: self.controller.accepting.export(path))
+        types = {known.title: known.extensions for known in FORMATS.values()}
+        self._ask_and_write("Export labels", types, self.controller.accepting.export)
 
     def ask_where_to_save(self) -> None:
         """Ask for a file, and save the session."""
-        path, _ = QFileDialog.getSaveFileName(self, "Save session", "", SESSIONS)
-        if path:
-            self._try(lambda: self.controller.accepting.save(path))
+        self._ask_and_write("Save session", SESSIONS, self.controller.accepting.save)
+
+    def _ask_and_write(
+        self, title: str, types: Mapping[str, Sequence[str]], write: Callable[[Path], None]
+    ) -> None:
+        def act() -> None:
+            path = ask_for_file(self, title, types)
+            if path is not None:
+                write(path)
+
+        self._try(act)
 
     def _try(self, act: Callable[[], object]) -> None:
         try:

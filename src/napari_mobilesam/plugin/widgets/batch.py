@@ -16,7 +16,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QLineEdit,
     QListWidget,
-    QVBoxLayout,
     QWidget,
 )
 from superqt import QCollapsible
@@ -99,10 +98,7 @@ class BatchWidget(BoundWidget):
         self.failures.setWordWrap(True)
         self.look = button("Look through", "Open the contact sheet: the suspicious ones first.")
         self.open_folder = button("Open folder", "Show the folder of the results.")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(8, 4, 8, 8)
-        layout.setSpacing(6)
-        for part in (
+        parts = (
             heading("Images"),
             self.images,
             row(self.choose_files, self.choose_folder),
@@ -115,12 +111,10 @@ class BatchWidget(BoundWidget):
             self._parameters_part(),
             self.run,
             self.progress,
-            self.status,
             self.failures,
             row(self.look, self.open_folder),
-        ):
-            layout.addWidget(part)
-        layout.addStretch(1)
+        )
+        self.stack(parts, self.status)
 
     def _parameters_part(self) -> QCollapsible:
         part = QCollapsible("Parameters")

@@ -1,15 +1,16 @@
 """What both widgets share: a controller, for as long as they are docked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from napari.components import ViewerModel
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_mobilesam.plugin.binding import bind, release
 from napari_mobilesam.plugin.connections import Connections
 from napari_mobilesam.plugin.controller import Controller
+from napari_mobilesam.plugin.widgets.column import Column
 
 
 class Lease:
@@ -39,6 +40,14 @@ class BoundWidget(QWidget):
         self.lease = Lease(viewer)
         self._was_docked = False
         self.destroyed.connect(partial(Lease.end, self.lease))
+
+    def stack(self, parts: Sequence[QWidget], status: QWidget) -> None:
+        """Lay parts out below each other, and under them, always in sight, what happened last."""
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(Column(parts), 1)
+        layout.addWidget(status)
+        status.setContentsMargins(8, 0, 8, 8)
 
     @property
     def controller(self) -> Controller:

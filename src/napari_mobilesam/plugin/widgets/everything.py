@@ -2,7 +2,6 @@
 
 from napari.components import ViewerModel
 from napari.layers import Labels
-from qtpy.QtWidgets import QVBoxLayout
 from superqt import QCollapsible
 
 from napari_mobilesam.core.errors import ImageError, SettingsError
@@ -82,10 +81,7 @@ class EverythingWidget(BoundWidget):
         self.accept = button("Accept all", "Write what is shown.", primary=True)
         self.discard = button("Discard", "Forget what was found.")
         self.status = Status("Press Find everything to begin.")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(8, 4, 8, 8)
-        layout.setSpacing(6)
-        for part in (
+        parts = (
             row(heading("Find"), help_button()),
             self.region,
             self.sampler.native,
@@ -98,10 +94,8 @@ class EverythingWidget(BoundWidget):
             heading("Labels"),
             row("Write to", self.target),
             row(self.accept, self.discard),
-            self.status,
-        ):
-            layout.addWidget(part)
-        layout.addStretch(1)
+        )
+        self.stack(parts, self.status)
 
     def _connect(self) -> None:
         controller, proposing = self.controller, self.controller.proposing
@@ -139,8 +133,7 @@ class EverythingWidget(BoundWidget):
         self.status.greet(has_image=self.controller.image is not None)
         self.accept.setEnabled(bool(found))
         self.discard.setEnabled(found is not None)
-        if found is not None:
-            self.accept.setText(f"Accept all {len(found)}")
+        self.accept.setText(f"Accept all {len(found)}" if found else "Accept all")
         if self.controller.image is not None:
             self.target.show_layer(self.controller.target.layer)
 

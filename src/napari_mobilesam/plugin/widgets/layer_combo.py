@@ -8,6 +8,7 @@ from psygnal import Signal
 from qtpy.QtWidgets import QComboBox, QWidget
 
 from napari_mobilesam.plugin.connections import Connections
+from napari_mobilesam.plugin.preview import is_preview
 
 
 class LayerCombo(QComboBox):
@@ -58,19 +59,21 @@ class LayerCombo(QComboBox):
 
     def show_layer(self, layer: Layer | None) -> None:
         """Show a layer as chosen, without telling anybody."""
-        self._list(chosen=layer)
+        layers = [each for each in self._viewer.layers if self._is_offered(each)]
+        self._listed = [None, *reversed(layers)]
+        self.clear()
+        self.addItems([self._nothing, *(each.name for each in reversed(layers))])
+        self.setCurrentIndex(self._listed.index(layer) if layer in self._listed else 0)
 
     def close_connections(self) -> None:
         """Leave the viewer's events."""
         self._connections.clear()
 
-    def _list(self, event: Any = None, *, chosen: Layer | None = None) -> None:  # noqa: ARG002
-        chosen = chosen or self.layer
-        layers = [layer for layer in self._viewer.layers if type(layer) is self._kind]
-        self._listed = [None, *reversed(layers)]
-        self.clear()
-        self.addItems([self._nothing, *(layer.name for layer in reversed(layers))])
-        self.setCurrentIndex(self._listed.index(chosen) if chosen in self._listed else 0)
+    def _is_offered(self, layer: Layer) -> bool:
+        return type(layer) is self._kind and not is_preview(layer)
+
+    def _list(self, event: Any = None) -> None:  # noqa: ARG002
+        self.show_layer(self.layer)
 
     def _on_activated(self, index: int) -> None:
         self.chosen.emit(self._listed[index])
