@@ -154,6 +154,14 @@ def test_files_folders_and_patterns_are_found_once(folder):
         find_images([str(folder / "*.png")])
 
 
+def test_formats_are_checked_first(sam, folder, tmp_path):
+    with pytest.raises(FileFormatError, match="no format 'png'"):
+        batch(folder, tmp_path / "out", model=sam, formats=["tiff", "png"])
+    assert not (tmp_path / "out").exists()
+    batch(folder / "field_0.tif", tmp_path / "out", model=sam, formats="tiff")
+    assert (tmp_path / "out" / "field_0.labels.tif").exists()
+
+
 def test_clashes_and_settings_are_refused_first(sam, folder, tmp_path):
     other = tmp_path / "other"
     other.mkdir()

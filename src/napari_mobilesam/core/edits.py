@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,8 +93,13 @@ def plan_accept(
     LabelsFullError
         If a label does not fit the type of the plane.
     SettingsError
-        If a label is below 1, which is the background's.
+        If a label is below 1, which is the background's, or there is no such target.
     """
+    for name, value, known in (("target", target, Target), ("taken", taken, Taken)):
+        if value not in get_args(known):
+            raise SettingsError(
+                f"there is no such {name}", expected=", ".join(get_args(known)), got=repr(value)
+            )
     result = plane.copy()
     labels: list[int] = []
     for mask in masks:

@@ -93,6 +93,8 @@ def open_image(
 
 def _read_file(path: Path, plane: Sequence[int] | None, max_pixels: int | None) -> ImagePlane:
     reader = _READERS.get(path.suffix.lower())
+    if not path.exists():
+        raise FileFormatError(f"{path} cannot be read", got="no such file")
     if reader is None:
         raise FileFormatError(
             f"{path} is of no known image type",

@@ -156,6 +156,8 @@ class Through:
         planes = len(found)
         self._controller.said.emit(
             f"Followed label {label} through {planes} plane{'s' * (planes != 1)}."
+            if planes
+            else f"Label {label} was not found in any other plane that way."
         )
 
     def _show(self, image: Image, plane: DisplayedPlane, axis: int, found: StackInstances) -> None:

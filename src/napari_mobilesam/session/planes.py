@@ -21,6 +21,9 @@ PlaneKey = tuple[int, ...]
 image, (5,) plane 5 of a stack, (-1, 5) the plane across it at row 5."""
 
 
+MOST_CHANNELS = 5
+"""A longer last axis is no channels."""
+
 Planes = Mapping[PlaneKey, NDArray[np.integer[Any]]]
 """Labels of some planes."""
 
@@ -121,8 +124,29 @@ class ArraySource:
         shape: tuple[int, ...] = self.image.shape
         return shape[:-1] if self.has_channels else shape
 
+    def _may_be_channels(self, hidden: int) -> bool:
+        """Whether the last axis is left over and short, so that channels must be chosen of it."""
+        return hidden == self.image.ndim - 3 and bool(self.image.shape[-1] <= MOST_CHANNELS)
+
     def plane(self, key: PlaneKey) -> NDArray[np.generic]:
-        """Read a plane (H, W, C) of one to three channels."""
+        """Read a plane (H, W, C) of one to three channels.
+
+        Raises
+        ------
+        ImageError
+            If the image has no such plane.
+        """
+        shape = self.label_shape
+        inside = all(index < length for index, length in zip(key, shape, strict=False))
+        hidden = sum(index >= 0 for index in key)
+        is_flat = hidden == len(shape) - 2 or self._may_be_channels(hidden)
+        if not inside or len(key) > len(shape) or not is_flat:
+            raise ImageError(
+                f"there is no such plane in an image of shape {shape}",
+                expected=f"an index for all but two axes, as {(0,) * (len(shape) - 2)}",
+                got=f"{key}",
+                remedy="Go to a plane with go_to.",
+            )
         return select_channels(self.image[plane_slices(key)], self.channels)
 
 

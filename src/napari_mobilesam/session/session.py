@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from napari_mobilesam.core.drawn import BoxPrompt, DrawnPrompt, Mode, PointPrompt
+from napari_mobilesam.core.errors import PromptError
 from napari_mobilesam.core.geometry import Window
 from napari_mobilesam.core.instances import Instances
 from napari_mobilesam.core.masks import MaskBatch
@@ -63,9 +64,21 @@ class Session(SessionState):
     def add_points(
         self, points_yx: ArrayLike, point_labels: ArrayLike | None = None
     ) -> MaskBatch | None:
-        """Draw more points (N, 2) as (row, column), positive where their label is 1."""
+        """Draw more points (N, 2) as (row, column), positive where their label is 1.
+
+        Raises
+        ------
+        PromptError
+            If there are not as many labels as points.
+        """
         points = np.asarray(points_yx, dtype=np.float64).reshape(-1, 2)
         labels = np.ones(len(points)) if point_labels is None else np.ravel(point_labels)
+        if len(labels) != len(points):
+            raise PromptError(
+                "points and labels do not match",
+                expected=f"a label for each of {len(points)} points",
+                got=f"{len(labels)} labels",
+            )
         added = [
             PointPrompt((y, x), bool(label))
             for (y, x), label in zip(points.tolist(), labels, strict=True)

@@ -167,8 +167,11 @@ def _filled(
 def _verify_file(card: ModelCard, file: WeightFile) -> FileReport:
     try:
         path = cached_path(file)
-        if not path.is_file():
-            return FileReport(file, "absent", f"not at {path}")
+    except DownloadError as error:  # its package is not installed
+        return FileReport(file, "absent", str(error))
+    if not path.is_file():
+        return FileReport(file, "absent", f"not at {path}")
+    try:
         check(file, path)
         model = build_detector(card.detector) if file.role == "detector" else _blank_sam(card)
         _read_part(file, path, model, card)

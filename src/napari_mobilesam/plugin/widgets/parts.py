@@ -140,11 +140,13 @@ class Status(QLabel):
         """Show a message."""
         self.setStyleSheet("color: #9aa4b2;")
         self.setText(text)
+        self.setToolTip(text)
 
     def complain(self, text: str) -> None:
         """Show what went wrong."""
         self.setStyleSheet("color: #ff8a70;")
         self.setText(text)
+        self.setToolTip(text)
 
 
 def help_button() -> QToolButton:
