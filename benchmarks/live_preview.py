@@ -21,8 +21,7 @@ from qtpy.QtWidgets import QApplication
 from skimage import data
 from skimage.draw import disk
 
-from napari_mobilesam.plugin.widgets.annotate import AnnotateWidget
-from napari_mobilesam.plugin.widgets.everything import EverythingWidget
+from napari_mobilesam.plugin.preferences import PLUGIN
 
 POINTS = 50
 TICK_MS = 2
@@ -97,10 +96,9 @@ def open_window():
     viewer = napari.Viewer()
     viewer.add_image(micrograph(), name="tissue", rgb=True)
     started = time.perf_counter()
-    widget = AnnotateWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Annotate")
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Annotate")
     print(f"opening the widget: {time.perf_counter() - started:.2f} s")
-    viewer.window.add_dock_widget(EverythingWidget(viewer), name="Everything", tabify=True)
+    viewer.window.add_plugin_dock_widget(PLUGIN, "Everything", tabify=True)
     controller = widget.controller
     controller.preferences = controller.preferences.changed(cache_gigabytes=0)
     controller.prompting.create_layers()

@@ -14,8 +14,7 @@ import napari
 from qtpy.QtCore import QEventLoop, QTimer
 from skimage import data
 
-from napari_mobilesam.plugin.widgets.annotate import AnnotateWidget
-from napari_mobilesam.plugin.widgets.everything import EverythingWidget
+from napari_mobilesam.plugin.preferences import PLUGIN
 
 IMAGES = Path(__file__).parent / "images"
 WINDOW = 1280, 860
@@ -43,8 +42,7 @@ def main():
     viewer = napari.Viewer()
     viewer.window.resize(*WINDOW)
     viewer.add_image(data.immunohistochemistry(), name="tissue", rgb=True)
-    annotate = AnnotateWidget(viewer)
-    viewer.window.add_dock_widget(annotate, name="Annotate")
+    _, annotate = viewer.window.add_plugin_dock_widget(PLUGIN, "Annotate")
     controller = annotate.controller
     controller.prompting.create_layers()
     viewer.scene.camera.center, viewer.scene.camera.zoom = VIEW, ZOOM
@@ -57,8 +55,7 @@ def main():
     controller.proposing.settings = controller.proposing.settings.changed(
         confidence=0.15, max_area=1500
     )
-    everything = EverythingWidget(viewer)
-    viewer.window.add_dock_widget(everything, name="Everything", tabify=True)
+    viewer.window.add_plugin_dock_widget(PLUGIN, "Everything", tabify=True)
     controller.proposing.run()
     finish(controller)
     shoot(viewer, "everything")

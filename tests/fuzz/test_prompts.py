@@ -13,6 +13,7 @@ from napari_mobilesam.core.drawn import (
     PolygonPrompt,
     ScribblePrompt,
     combine,
+    usable,
 )
 from napari_mobilesam.core.masks import CroppedMask
 
@@ -110,8 +111,9 @@ drawn = st.one_of(
 @given(which, st.lists(drawn, max_size=6), st.sampled_from(["one", "many"]))
 def test_whatever_is_drawn(model, embeddings, which, drawn, mode):
     embedding = embeddings[which]
-    combined = attempt(lambda: combine(drawn, embedding.frame, mode))
-    assert len(combined.used) + len(combined.skipped) == len(drawn)
-    found = attempt(lambda: model.predict_objects(embedding, combined.prompts, multimask=True))
-    assert len(found) == 3 * len(combined.prompts)
+    kept, skipped = attempt(lambda: usable(drawn, embedding.plane_shape))
+    assert len(kept) + len(skipped) == len(drawn)
+    prompts = attempt(lambda: combine(drawn, embedding.frame, mode))
+    found = attempt(lambda: model.predict_objects(embedding, prompts, multimask=True))
+    assert len(found) == 3 * len(prompts)
     check_masks(found, SHAPES[which])

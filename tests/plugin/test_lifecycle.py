@@ -63,6 +63,8 @@ def test_a_widget_says_what_to_begin_with(no_leaks, make_napari_viewer, discs, q
     assert "is embedded" in said
     viewer.add_image(discs)
     assert widget.status.text() == said
+    viewer.layers.clear()
+    assert "Open an image" in widget.status.text()
     no_leaks.extend(viewer.layers)
     viewer.close()
     qtbot.wait(50)

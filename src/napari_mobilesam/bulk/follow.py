@@ -200,7 +200,7 @@ def _look(
     mask = guess
     for _ in range(ROUNDS):
         box = BoxPrompt(mask.box)
-        (prompts,) = combine((box,), embedding.frame, "many").prompts
+        (prompts,) = combine((box,), embedding.frame, "many")
         batch = sam.predict_objects(embedding, [prompts])
         mask = batch.crop(0)
         if not mask.area:
@@ -210,7 +210,7 @@ def _look(
 
 def _guess(sam: MobileSAM, embedding: ImageEmbedding, expected: CroppedMask) -> CroppedMask | None:
     """Of three candidates, the one with the greatest product of agreement and predicted IoU."""
-    (prompts,) = combine((MaskPrompt(expected),), embedding.frame, "one").prompts
+    (prompts,) = combine((MaskPrompt(expected),), embedding.frame, "one")
     batch = sam.predict_objects(embedding, [prompts], multimask=True)
     masks = list(batch.crops())
     agreement = np.array([crop_iou(mask, expected) for mask in masks])

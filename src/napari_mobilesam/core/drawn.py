@@ -92,25 +92,6 @@ class MaskPrompt:
 DrawnPrompt = PointPrompt | BoxPrompt | PolygonPrompt | ScribblePrompt | MaskPrompt
 
 
-@dataclass(frozen=True, slots=True)
-class Combined:
-    """Prompts to decode, one an object.
-
-    Parameters
-    ----------
-    prompts : tuple of Prompts
-        One an object.
-    used : tuple of DrawnPrompt
-        What of the drawn they were made of, in its order.
-    skipped : tuple of str
-        Why the rest was left out.
-    """
-
-    prompts: tuple[Prompts, ...]
-    used: tuple[DrawnPrompt, ...]
-    skipped: tuple[str, ...]
-
-
 def usable(
     drawn: Sequence[DrawnPrompt], plane_shape: tuple[int, int]
 ) -> tuple[tuple[DrawnPrompt, ...], tuple[str, ...]]:
@@ -136,8 +117,8 @@ def extent(drawn: Sequence[DrawnPrompt]) -> tuple[float, float, float, float]:
     return y0, x0, y1, x1
 
 
-def combine(drawn: Sequence[DrawnPrompt], frame: InputFrame, mode: Mode) -> Combined:
-    """Turn what was drawn into prompts.
+def combine(drawn: Sequence[DrawnPrompt], frame: InputFrame, mode: Mode) -> tuple[Prompts, ...]:
+    """Turn what was drawn into prompts; what lies outside the plane or has no area is left out.
 
     Parameters
     ----------
@@ -152,17 +133,16 @@ def combine(drawn: Sequence[DrawnPrompt], frame: InputFrame, mode: Mode) -> Comb
 
     Returns
     -------
-    Combined
-        What lies outside the plane or has no area is left out, with a reason.
+    tuple of Prompts
+        One an object; none if nothing lies on one.
     """
-    used, skipped = usable(drawn, frame.plane_shape)
+    used, _ = usable(drawn, frame.plane_shape)
     negative = [prompt for prompt in used if _is_negative(prompt)]
     positive = [prompt for prompt in used if not _is_negative(prompt)]
     if not positive:
-        return Combined((), used, skipped)
+        return ()
     objects = [positive] if mode == "one" else [[prompt] for prompt in positive]
-    prompts = tuple(_join(parts, negative, frame) for parts in objects)
-    return Combined(prompts, used, skipped)
+    return tuple(_join(parts, negative, frame) for parts in objects)
 
 
 def _check_vertices(prompt: DrawnPrompt) -> None:

@@ -87,13 +87,7 @@ def window_around(
     y0, x0, y1, x1 = extent_yxyx
     while side < longest and 2 * max(y1 - y0, x1 - x0) > side:
         side *= 2
-    if side >= longest:
-        return None
-    rows, cols = (
-        _span((first + last) / 2, side, length)
-        for first, last, length in zip((y0, x0), (y1, x1), plane_shape, strict=True)
-    )
-    return rows[0], cols[0], rows[1], cols[1]
+    return None if side >= longest else _square(extent_yxyx, side, plane_shape)
 
 
 def closer_look(
@@ -135,11 +129,19 @@ def closer_look(
     side = next(side for step in count() for side in _sides(step) if side >= wanted)
     if side > WORTHWHILE * max(seen[2] - seen[0], seen[3] - seen[1]):
         return None
-    rows, cols = (
+    return _square((y0, x0, y1, x1), side, frame.plane_shape)
+
+
+def _square(
+    extent_yxyx: tuple[float, float, float, float], side: int, plane_shape: tuple[int, int]
+) -> Window:
+    """Lay a square around an extent on its grid, clipped to the plane."""
+    y0, x0, y1, x1 = extent_yxyx
+    (top, bottom), (left, right) = (
         _span((first + last) / 2, side, length)
-        for first, last, length in zip((y0, x0), (y1, x1), frame.plane_shape, strict=True)
+        for first, last, length in zip((y0, x0), (y1, x1), plane_shape, strict=True)
     )
-    return rows[0], cols[0], rows[1], cols[1]
+    return top, left, bottom, right
 
 
 def _sides(step: int) -> tuple[int, int]:

@@ -80,6 +80,17 @@ class Prompts:
             )
         return cls(points_yx, labels, box_yxyx, logits)
 
+    @property
+    def extent_yxyx(self) -> tuple[float, float, float, float]:
+        """Smallest box (y0, x0, y1, x1) around points and box; not finite if there are none."""
+        box = () if self.box_yxyx is None else self.box_yxyx
+        places = np.concatenate([self.points_yx, np.reshape(box, (-1, 2))])
+        (y0, x0), (y1, x1) = (
+            places.min(axis=0, initial=np.inf).tolist(),
+            places.max(axis=0, initial=-np.inf).tolist(),
+        )
+        return y0, x0, y1, x1
+
     def refining(self, low_res_logits: NDArray[np.float32]) -> "Prompts":
         """Return the same prompts, going on from an earlier prediction's logits."""
         return replace(self, mask_input=low_res_logits)

@@ -32,10 +32,7 @@ def window_closer(answer: Answer, prompts: Prompts, frame: InputFrame) -> Window
     """
     if prompts.mask_input is not None:
         return None
-    box = () if prompts.box_yxyx is None else prompts.box_yxyx
-    places = np.concatenate([prompts.points_yx, np.reshape(box, (-1, 2))])
-    (y0, x0), (y1, x1) = places.min(axis=0).tolist(), places.max(axis=0).tolist()
-    return closer_look(*answer, (y0, x0, y1, x1), frame)
+    return closer_look(*answer, prompts.extent_yxyx, frame)
 
 
 def decode_each(

@@ -114,15 +114,14 @@ def _check_seen(prompts: Sequence[Prompts], frame: InputFrame) -> None:
     if frame.window is None:
         return
     y0, x0, y1, x1 = frame.window
-    first = y0 - 0.5, x0 - 0.5  # pixel centres are at integers
     for prompt in prompts:
-        corners = () if prompt.box_yxyx is None else prompt.box_yxyx
-        places = np.concatenate([prompt.points_yx, np.reshape(corners, (-1, 2))])
-        if not ((places >= first) & (places <= (y1, x1))).all():
+        first_y, first_x, last_y, last_x = prompt.extent_yxyx
+        starts_inside = first_y >= y0 - 0.5 and first_x >= x0 - 0.5  # pixel centres at integers
+        if not (starts_inside and last_y <= y1 and last_x <= x1):
             raise PromptError(
                 "a prompt lies outside of what was embedded",
                 expected=f"prompts in the window {frame.window}",
-                got=f"one from {places.min(axis=0).tolist()} to {places.max(axis=0).tolist()}",
+                got=f"one from {(first_y, first_x)} to {(last_y, last_x)}",
                 remedy="Embed a window around the prompt, or the whole plane.",
             )
 

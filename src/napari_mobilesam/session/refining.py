@@ -54,7 +54,7 @@ def steps_to(
     return (*earlier, corrected, more), before.batch.low_res_logits[chosen]
 
 
-def window_closer(decoded: Decoded) -> Window | None:
+def closer_window(decoded: Decoded) -> Window | None:
     """Choose a window in which one object is looked at again, if it was seen too small.
 
     None where somebody has chosen a candidate: it would be lost.

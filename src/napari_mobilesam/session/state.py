@@ -23,7 +23,7 @@ from napari_mobilesam.session.embeddings import Embeddings
 from napari_mobilesam.session.journal import Journals
 from napari_mobilesam.session.planes import LabelStore, PlaneKey, PlaneSource
 from napari_mobilesam.session.records import FromEverything, FromPrompts
-from napari_mobilesam.session.refining import continued, steps_to, window_closer, window_for
+from napari_mobilesam.session.refining import closer_window, continued, steps_to, window_for
 from napari_mobilesam.session.requests import (
     Decode,
     Decoded,
@@ -193,7 +193,7 @@ class SessionState(Accepting):
         decoded = self._decoded
         if decoded is None or not self.model.card.closer or self.field != "auto":
             return None
-        window = window_closer(decoded)
+        window = closer_window(decoded)
         return None if window is None else self._look(window, decoded.steps[-1].drawn)
 
     def prepare_look(self, window: Window) -> Request | None:
@@ -227,7 +227,7 @@ class SessionState(Accepting):
         mode: Mode,
     ) -> Decode | None:
         frame = self.model.frame(self.embedding.plane_shape, window)
-        prompts = combine(steps[-1].drawn, frame, mode).prompts
+        prompts = combine(steps[-1].drawn, frame, mode)
         if not prompts:
             return None
         view, is_one = self._view(window), mode == "one"

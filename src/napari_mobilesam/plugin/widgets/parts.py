@@ -132,8 +132,8 @@ class Status(QLabel):
         self.say(self._greetings[False])
 
     def greet(self, has_image: bool) -> None:
-        """Say what to begin with, as long as nothing has happened."""
-        if self.text() in self._greetings:
+        """Say what to begin with, as long as nothing has happened or once there is no image."""
+        if not has_image or self.text() in self._greetings:
             self.say(self._greetings[has_image])
 
     def say(self, text: str) -> None:
