@@ -114,8 +114,8 @@ def replay_session(
     -------
     integer array
         Labels of the image's shape, equal bit for bit to those of the session where the same kind
-        of processor computes them. Engine and precision are those of then; where they are not to
-        be had, a RuntimeWarning says so.
+        of processor computes them. Engine, precision and device are those of then; where they are
+        not to be had, a RuntimeWarning says so.
 
     Raises
     ------

@@ -107,7 +107,7 @@ def test_a_replay_computes_as_it_was_computed_then(stack, tmp_path, precision):
     np.testing.assert_array_equal(replayed(session, stack[0], tmp_path), session.labels.array)
 
 
-@pytest.mark.parametrize("arithmetic", ["tensors float8", "torch int8", "nonsense", ""])
+@pytest.mark.parametrize("arithmetic", ["torch float16 abacus", "torch int8 cpu", "nonsense", ""])
 def test_a_replay_warns_where_it_cannot_compute_as_then(session, stack, tmp_path, arithmetic):
     session.add_points([(30, 30)])
     session.accept()

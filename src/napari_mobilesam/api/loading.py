@@ -80,14 +80,15 @@ def load_model(
             got=repr(size),
             remedy="Leave input_size=None for the size that suits the model.",
         )
-    build = choose_engine(engine, choose_device(device), precision)
-    dtype = str(choose_precision(precision, choose_device(device)))
+    place = choose_device(device)
+    build = choose_engine(engine, place, precision)
+    dtype = str(choose_precision(precision, place))
     return MobileSAM(
         card,
         build(load_sam(card)),
         size,
         device=device,
-        arithmetic=f"{engine} {dtype.removeprefix('torch.')}",
+        arithmetic=f"{engine} {dtype.removeprefix('torch.')} {place.type}",
         cached=_open_cache(cache, card, dtype),
     )
 

@@ -47,8 +47,8 @@ class MobileSAM:
 
     Made by :func:`~.loading.load_model`. It holds no image: what was embedded is the
     :class:`ImageEmbedding` that :meth:`embed` returns, so one model serves any number of images
-    and threads. Its ``arithmetic``, engine and precision such as "torch bfloat16", is what masks
-    depend on in single pixels besides weights and input size.
+    and threads. Its ``arithmetic``, engine, precision and kind of device such as "torch bfloat16
+    cpu", is what masks depend on in single pixels besides weights and input size.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class MobileSAM:
         input_size: InputSize,
         *,
         device: str,
-        arithmetic: str = "torch float32",
+        arithmetic: str = "torch float32 cpu",
         cached: "CachedEmbeddings | None" = None,
     ) -> None:
         self.card = card

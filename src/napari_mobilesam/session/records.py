@@ -63,7 +63,7 @@ class Conditions:
     field : int, "auto" or "plane"
         How much of the plane was seen for prompts; :data:`~.field.FieldOfView`.
     arithmetic : str
-        Engine and precision, such as "torch bfloat16"; empty in files that do not say.
+        As of :class:`~napari_mobilesam.api.MobileSAM`; empty in files that do not say.
     """
 
     model: str

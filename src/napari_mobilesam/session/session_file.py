@@ -162,12 +162,12 @@ def _load(conditions: ConditionsPart, loaded: dict[Wanted, MobileSAM], path: Pat
 
 
 def _compute_as_then(load: Callable[..., MobileSAM], arithmetic: str, path: Path) -> MobileSAM:
-    """Load a model with engine and precision of then, or with those of here and a warning."""
+    """Load a model to compute as it did then, or else as suits this machine, with a warning."""
     if not arithmetic:
         return load()
     try:
-        engine, precision = arithmetic.split(" ")
-        return load(engine=engine, precision=precision)
+        engine, precision, device = arithmetic.split(" ")
+        return load(engine=engine, precision=precision, device=device)
     except (SettingsError, ValueError):
         model = load()
         warnings.warn(
