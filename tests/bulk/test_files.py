@@ -67,13 +67,30 @@ def test_what_has_changed_is_done_again(sam, folder, tmp_path):
     output = tmp_path / "out"
     batch(folder, output, model=sam, formats=["tiff"])
     tifffile.imwrite(folder / "field_1.tif", np.zeros((50, 60), np.uint8))
-    (output / "field_2.labels.tif").write_bytes(b"cut off")
+    (output / "field_2.labels.tif").unlink()
     again = batch(folder, output, model=sam, formats=["tiff"])
     assert again["skipped"].tolist() == [True, False, False, True, True, True]
     assert tifffile.imread(output / "field_1.labels.tif").shape == (50, 60)
     assert tifffile.imread(output / "field_2.labels.tif").shape == (96, 96)
     other = batch(folder, output, model=sam, formats=["tiff"], min_area=20)
     assert not other["skipped"].any()
+
+
+def test_what_was_corrected_by_hand_is_not_replaced(sam, folder, tmp_path):
+    output = tmp_path / "out"
+    batch(folder, output, model=sam, formats=["tiff"])
+    corrected = output / "field_2.labels.tif"
+    labels = np.arange(96 * 96, dtype=np.int32).reshape(96, 96)
+    tifffile.imwrite(corrected, labels)
+    assert batch(folder, output, model=sam, formats=["tiff"])["skipped"].all()
+    other = batch(folder, output, model=sam, formats=["tiff"], min_area=20)
+    assert not other["skipped"].any()
+    failed = other["error"] != ""
+    assert failed.tolist() == [False, False, True, False, False, False]
+    assert "changed since it was written" in other["error"][2]
+    np.testing.assert_array_equal(tifffile.imread(corrected), labels)
+    corrected.unlink()
+    assert not batch(folder, output, model=sam, formats=["tiff"], min_area=20)["error"].any()
 
 
 def test_another_precision_or_detector_does_it_again(sam, folder, tmp_path):

@@ -64,7 +64,7 @@ def batch(
         Files, OME-Zarrs, folders and patterns; see :func:`~.inputs.find_images`.
     output : path-like
         Folder to write to; made if need be. Results of an earlier run are replaced where the
-        image or a setting has changed.
+        image or a setting has changed, but never those that were changed by hand since.
     model : str or MobileSAM
         Name or path of a model, or a loaded one.
     formats : sequence of str
@@ -118,9 +118,10 @@ def batch(
         if entry is not None:
             return {"objects": entry.objects, "skipped": True, "seconds": entry.seconds}
         start = time.perf_counter()
+        outputs = output_paths(folder, path, formats)
+        journal.refuse_changed(path, outputs.values())
         image, shown = open_for(path, plane, channels, tile, max_pixels)
         found = find_everything(sam, image.pixels, chosen, limits, shown, tile)
-        outputs = output_paths(folder, path, formats)
         write_results(outputs, path, image, found, sam, plane)
         if contact_sheet:
             labels = np.asarray(found.labels)

@@ -68,14 +68,32 @@ class Journal:
         self._entries = _read(self._path)
 
     def finished(self, image: Path) -> Entry | None:
-        """Tell what is known of an image that needs not be done again."""
+        """Tell what is known of an image that needs not be done again.
+
+        Its results may have been changed since, by hand: they stay.
+        """
         entry = self._entries.get(_key(image))
         if entry is None or entry.task != self._task or not image.exists():
             return None
         folder = self._path.parent
-        whole = all(_size(folder / name) == size for name, size in entry.outputs.items())
-        same = _state(image) == (entry.size, entry.modified_ns)
-        return entry if same and whole else None
+        is_whole = all(_size(folder / name) is not None for name in entry.outputs)
+        is_same = _state(image) == (entry.size, entry.modified_ns)
+        return entry if is_same and is_whole else None
+
+    def refuse_changed(self, image: Path, outputs: Iterable[Path]) -> None:
+        """Raise a FileFormatError if a result was changed since it was written: by hand, then."""
+        entry = self._entries.get(_key(image))
+        sizes = {} if entry is None else entry.outputs
+        for path in outputs:
+            size = sizes.get(self._name(path))
+            if size is not None and _size(path) not in (size, None):
+                raise FileFormatError(
+                    f"{path.name} was changed since it was written",
+                    remedy="Move it elsewhere, or delete it to have it made again.",
+                )
+
+    def _name(self, output: Path) -> str:
+        return output.name if output.parent == self._path.parent else str(output.resolve())
 
     def add(self, image: Path, outputs: Iterable[Path], objects: int, seconds: float = 0.0) -> None:
         """Remember that an image is finished.
@@ -85,11 +103,7 @@ class Journal:
         FileFormatError
             If the journal cannot be written.
         """
-        folder = self._path.parent
-        sizes = {
-            path.name if path.parent == folder else str(path.resolve()): _size(path) or 0
-            for path in outputs
-        }
+        sizes = {self._name(path): _size(path) or 0 for path in outputs}
         entry = Entry(self._task, *_state(image), sizes, objects, round(seconds, 2))
         self._entries[_key(image)] = entry
         line = json.dumps({"image": _key(image)} | {n: getattr(entry, n) for n in Entry.__slots__})
