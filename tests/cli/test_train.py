@@ -63,7 +63,10 @@ def test_detector_is_trained(run, labelled, tmp_path):
         (["train", "detector", "--start", "nano"], "there is no such model"),
         (["train", "detector", "--image-size", "100"], "multiple of 32"),
         (["train", "detector", "--least-zoom", "9"], "least_zoom must not be above"),
-        (["train", "encoder", "--warmup-steps", "5", "--steps", "5"], "warmup_steps must be less"),
+        (
+            ["train", "encoder", "--warmup-steps", "5", "--steps", "5"],
+            "fewer than the 5 steps",
+        ),
     ],
 )
 def test_wrong_usage(run, labelled, tmp_path, arguments, message):

@@ -121,6 +121,55 @@ def test_another_image_is_opened_while_a_mask_is_shown(open_window, qtbot, discs
     assert len(viewer.layers) <= 5
 
 
+def test_masks_and_prompts_lie_above_the_image_that_is_annotated(open_window, qtbot, discs):
+    viewer, annotate = open_window()
+    controller = annotate.controller
+    controller.prompting.take_tool("point")
+    controller.prompting.points.add(CENTRES[0])
+    finish(qtbot, controller)
+    controller.prompting.accept()
+    second = viewer.add_image(discs[::-1].copy(), name="second")
+    controller.prompting.take_tool("point")
+    controller.prompting.points.add((200 - CENTRES[1][0], CENTRES[1][1]))
+    finish(qtbot, controller)
+    dock(viewer, "Everything").run.click()
+    finish(qtbot, controller)
+    layers = viewer.layers
+    ours = [layers["MobileSAM preview"], layers["MobileSAM found"], controller.prompting.points]
+    assert all(layers.index(layer) > layers.index(second) for layer in ours)
+
+
+@pytest.mark.parametrize("name", ["run", "run_all"])
+def test_what_was_asked_of_an_image_is_not_done_to_another(open_window, qtbot, discs, name):
+    viewer, annotate = open_window()
+    controller, everything = annotate.controller, dock(viewer, "Everything")
+    getattr(everything, name).click()
+    other = viewer.add_image(np.stack([discs] * 3), name="other")
+    finish(qtbot, controller)
+    assert controller.image is other
+    assert controller.proposing.layer is None
+    assert {layer.name for layer in viewer.layers} <= {"discs", "other", "MobileSAM preview"}
+
+
+def test_write_to_is_right_in_both_widgets(open_window, qtbot):
+    viewer, annotate = open_window()
+    everything = dock(viewer, "Everything")
+    annotate.controller.prompting.create_layers()
+    annotate.controller.prompting.points.add(CENTRES[0])
+    finish(qtbot, annotate.controller)
+    annotate.accept.click()
+    assert annotate.target.currentText() == everything.target.currentText() == "discs labels"
+
+
+def test_a_volume_is_called_one(open_window, discs):
+    viewer, annotate = open_window()
+    viewer.add_image(np.stack([discs] * 3), name="stack")
+    viewer.dims.ndisplay = 3
+    annotate.controller.embed()
+    assert "2D" in annotate.status.text()
+    viewer.dims.ndisplay = 2
+
+
 @pytest.mark.parametrize("victim", ["image", "points", "shapes", "preview", "target", "proposals"])
 def test_a_layer_may_go_while_work_is_under_way(open_window, qtbot, victim):
     viewer, widget = open_window()

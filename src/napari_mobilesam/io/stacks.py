@@ -8,6 +8,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from napari_mobilesam.core.errors import FileFormatError
 from napari_mobilesam.io.atomic import replacing
 from napari_mobilesam.io.images import read_image
 
@@ -35,6 +36,14 @@ class FileStack:
 
     def __init__(self, path: str | PathLike[str]) -> None:
         self.path = Path(path)
+        if self.path.is_dir():
+            raise FileFormatError(
+                f"{self.path.name} cannot be read as a stack",
+                expected="a TIFF or .npy",
+                got="a folder",
+                remedy="Of an OME-Zarr, label single planes (--plane), or pass its array to "
+                "segment_stack in Python.",
+            )
         first = read_image(self.path, plane=(0,))
         self.axis_name, self._count = _stacked_axis(self.path)
         self.plane_shape = first.pixels.shape[0], first.pixels.shape[1]

@@ -245,17 +245,26 @@ class Controller:
     def embed(self, then: Callable[[], None] | None = None) -> None:
         """Embed the displayed plane, after loading the model if need be; then call ``then``."""
         image, plane = self.image, self.plane
-        if image is None or plane is None:
+        if image is None:
             self.failed.emit("There is no plane to embed. Open an image first.")
+        elif plane is None:
+            self._displayed_plane()  # says why
         elif self.is_ready():
             if then is not None:
                 then()
         elif self.prompting.prepare(image, plane):
-            self.later(lambda: self.embed(then))
+            self.later(lambda: self._embed_still(image, then))
         elif self.here is None:
-            self.load_model(lambda: self.embed(then))
+            self.load_model(lambda: self._embed_still(image, then))
         else:
             self._embed_plane(self.here, then)
+
+    def _embed_still(self, image: Image, then: Callable[[], None] | None) -> None:
+        """Embed as was asked for, unless another image was chosen meanwhile: then, for prompts."""
+        if image is self.image:
+            self.embed(then)
+        else:
+            self.prompting.update()
 
     def load_model(self, then: Callable[[], None]) -> None:
         """Load the model of the preferences, then call ``then``."""

@@ -210,6 +210,13 @@ def add_quietly(viewer: ViewerModel, layer: Layer, above: Layer | None = None) -
     layers.selection.active = active
 
 
+def raise_above(viewer: ViewerModel, layer: Layer, image: Image) -> None:
+    """Move a layer just above an image that covers it."""
+    layers = viewer.layers
+    if image in layers and layer in layers and layers.index(layer) < layers.index(image):
+        layers.move(layers.index(layer), layers.index(image) + 1)
+
+
 def new_labels(image: Image, name: str, data: NDArray[np.integer[Any]] | None = None) -> Labels:
     """Make a labels layer with the pixels of an image layer, empty if no data are given."""
     if data is None:

@@ -9,7 +9,7 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import CyclicLabelColormap
 
 from napari_mobilesam.core.masks import CroppedMask
-from napari_mobilesam.plugin.layers import DisplayedPlane, add_quietly
+from napari_mobilesam.plugin.layers import DisplayedPlane, add_quietly, raise_above
 
 COLOURS = (
     "#00000000",
@@ -108,6 +108,7 @@ class Preview:
             layer = self.layer = self._add(tuple(shape), image, affine)
         elif not np.allclose(layer.affine.affine_matrix, affine):
             layer.affine = affine
+        raise_above(self._viewer, layer, image)
         return layer
 
     def _add(self, shape: tuple[int, ...], image: Image, affine: np.ndarray) -> Labels:

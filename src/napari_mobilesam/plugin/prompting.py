@@ -9,7 +9,12 @@ from napari.layers import Image, Labels, Layer, Points, Shapes
 from psygnal import Signal
 
 from napari_mobilesam.plugin.connections import Connections
-from napari_mobilesam.plugin.layers import DisplayedPlane, placement, spatial_shape
+from napari_mobilesam.plugin.layers import (
+    DisplayedPlane,
+    placement,
+    raise_above,
+    spatial_shape,
+)
 from napari_mobilesam.plugin.preview import Preview
 from napari_mobilesam.plugin.prompt_layers import (
     DATA_IS_NEW,
@@ -92,8 +97,9 @@ class Prompting:
         """Activate the layer and the mode that a kind of prompt is drawn in."""
         if self.points is None or self.shapes is None:
             self._add_layers(points=self.points is None, shapes=self.shapes is None)
-        layer = self.points if tool == "point" else self.shapes
-        if layer is not None:
+        layer, image = self.points if tool == "point" else self.shapes, self._controller.image
+        if layer is not None and image is not None:
+            raise_above(self._controller.viewer, layer, image)
             self._controller.viewer.layers.selection.active = layer
             layer.visible = True
             layer.mode = SHAPE_MODES.get(tool, "add")
@@ -114,8 +120,11 @@ class Prompting:
                 set_kind(layer, kind)
         self.kind_changed.emit(kind)
 
-    def update(self, *, even_if_not_live: bool = False) -> None:
-        """Decode what is drawn on the displayed plane, embedding it first if need be."""
+    def update(self, *, even_if_not_live: bool = False, is_drawn_now: bool = False) -> None:
+        """Decode what is drawn on the displayed plane, embedding it first if need be.
+
+        Prompts that cannot be used are named if they were drawn just now.
+        """
         controller, plane = self._controller, self._controller.plane
         drawn_in = [layer for layer in (self.points, self.shapes) if layer is not None]
         self._kinds = {layer: kinds_of(layer) for layer in drawn_in}
@@ -130,7 +139,7 @@ class Prompting:
         session = controller.here.session
         session.draw(drawn, controller.preferences.mode)
         request = session.prepare_decode() if wanted or not drawn else None
-        if wanted and session.skipped:
+        if wanted and session.skipped and is_drawn_now:
             controller.said.emit(session.skipped[0])
         elif wanted and request is None:
             controller.said.emit("All prompts are beside the object. Draw one on it (Q switches).")
@@ -268,7 +277,7 @@ class Prompting:
 
     def _on_drawn(self, event: Any) -> None:
         if event.action in DATA_IS_NEW:
-            self.update()
+            self.update(is_drawn_now=True)
 
     def _on_features(self, event: Any) -> None:
         """React to relabelled prompts; napari says "features" with every new prompt, too."""

@@ -51,7 +51,10 @@ class FitSettings(Settings):
     @model_validator(mode="after")
     def _warm_up_ends(self) -> Self:
         if self.warmup_steps >= self.steps:
-            raise ValueError("warmup_steps must be less than steps")
+            raise ValueError(
+                f"{self.warmup_steps} steps of warm-up (warmup_steps, --warmup-steps) must be "
+                f"fewer than the {self.steps} steps in all"
+            )
         return self
 
 

@@ -105,6 +105,8 @@ class EverythingWidget(BoundWidget):
         connect(controller.progressed, self._on_progress)
         connect(controller.finished, self._on_finished)
         connect(controller.image_changed, self._show_found)
+        for event in ("inserted", "removed", "renamed"):
+            connect(getattr(controller.viewer.layers.events, event), self._on_layers)
         connect(proposing.found_changed, self._show_found)
         self.region.chosen.connect(self._on_region)
         self.sampler.changed.connect(self._on_settings)
@@ -136,6 +138,9 @@ class EverythingWidget(BoundWidget):
         self.accept.setText(f"Accept all {len(found)}" if found else "Accept all")
         if self.controller.image is not None:
             self.target.show_layer(self.controller.target.layer)
+
+    def _on_layers(self, event: object = None) -> None:  # noqa: ARG002
+        self._show_found()
 
     def _on_progress(self, kind: str, done: int, total: int) -> None:
         if kind in RUNNING:
