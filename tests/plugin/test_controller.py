@@ -66,6 +66,21 @@ def test_after_an_accept_prompts_are_positive_again(prompting, controller):
     assert "Q switches" in controller.heard[-1]
 
 
+def test_a_prompt_outside_the_plane_is_named_when_it_is_drawn(prompting, controller):
+    prompting.points.add(CENTRES[0])
+    prompting.clear()
+    prompting.points.add((500, 5))
+    assert "outside the plane" in controller.heard[-1]
+    controller.heard.clear()
+    prompting.update()
+    assert not controller.heard
+
+
+def test_without_an_image_it_is_said_once(controller):
+    controller.prompting.create_layers()
+    assert controller.heard == ["There is no image to draw on. Open one first."]
+
+
 def test_what_is_taken_back_or_discarded_is_said(prompting, controller):
     heard, accepting = controller.heard, controller.accepting
     prompting.points.add(CENTRES[0])

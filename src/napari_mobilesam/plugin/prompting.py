@@ -75,7 +75,8 @@ class Prompting:
     def create_layers(self) -> None:
         """Add a pair of prompt layers on the image, ready to draw in."""
         self._add_layers(points=True, shapes=True)
-        self.take_tool("point")
+        if self.points is not None:
+            self.take_tool("point")
 
     def _add_layers(self, *, points: bool, shapes: bool) -> None:
         """Add one of the prompt layers, or both, and read prompts from them."""
@@ -141,7 +142,7 @@ class Prompting:
         request = session.prepare_decode() if wanted or not drawn else None
         if wanted and session.skipped and is_drawn_now:
             controller.said.emit(session.skipped[0])
-        elif wanted and request is None:
+        elif wanted and request is None and not session.skipped:
             controller.said.emit("All prompts are beside the object. Draw one on it (Q switches).")
         if request is None:
             for kind in ("decode", "closer"):
