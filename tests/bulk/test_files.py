@@ -11,13 +11,14 @@ import zarr
 from safetensors.torch import load_file, save_file
 from skimage.draw import disk
 
-from napari_mobilesam.api import load_model
+from napari_mobilesam.api import MobileSAM, load_model
 from napari_mobilesam.bulk.contact_sheet import SHEET, TABLE
-from napari_mobilesam.bulk.files import batch
+from napari_mobilesam.bulk.files import batch, fingerprint
 from napari_mobilesam.bulk.inputs import find_images
 from napari_mobilesam.bulk.journal import NAME, Journal
 from napari_mobilesam.core.errors import FileFormatError, SettingsError
 from napari_mobilesam.io.annotations import read_annotations
+from napari_mobilesam.zoo.catalog import get_card
 from napari_mobilesam.zoo.download import cached_path
 
 COUNT = 6
@@ -82,12 +83,12 @@ def test_what_was_corrected_by_hand_is_not_replaced(sam, folder, tmp_path):
     corrected = output / "field_2.labels.tif"
     labels = np.arange(96 * 96, dtype=np.int32).reshape(96, 96)
     tifffile.imwrite(corrected, labels)
-    assert batch(folder, output, model=sam, formats=["tiff"])["skipped"].all()
-    other = batch(folder, output, model=sam, formats=["tiff"], min_area=20)
-    assert not other["skipped"].any()
-    failed = other["error"] != ""
-    assert failed.tolist() == [False, False, True, False, False, False]
-    assert "changed since it was written" in other["error"][2]
+    for changes, are_skipped in (({}, True), ({"min_area": 20}, False)):
+        table = batch(folder, output, model=sam, formats=["tiff"], **changes)
+        others = [are_skipped] * 2, [are_skipped] * 3
+        assert table["skipped"].tolist() == [*others[0], False, *others[1]]
+        assert (table["error"] != "").tolist() == [False, False, True, False, False, False]
+        assert "changed since it was written" in table["error"][2]
     np.testing.assert_array_equal(tifffile.imread(corrected), labels)
     corrected.unlink()
     assert not batch(folder, output, model=sam, formats=["tiff"], min_area=20)["error"].any()
@@ -169,6 +170,13 @@ def test_files_folders_and_patterns_are_found_once(folder):
     ]
     with pytest.raises(FileFormatError, match="no images"):
         find_images([str(folder / "*.png")])
+
+
+def test_a_batch_begins_before_the_detector_is_downloaded(sam):
+    card = get_card("mobile_sam_v2")
+    assert any(file.sha256 is None for file in card.files)
+    weights = fingerprint(MobileSAM(card, sam.engine, 128, device="cpu"))["weights"]
+    assert [name for name, _ in weights] == [file.name for file in card.files]
 
 
 def test_formats_are_checked_first(sam, folder, tmp_path):

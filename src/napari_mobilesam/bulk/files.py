@@ -22,6 +22,7 @@ from napari_mobilesam.io.annotations import FORMATS, find_format, write_annotati
 from napari_mobilesam.io.images import open_image, read_image
 from napari_mobilesam.io.ome_zarr import LazyPlane, is_zarr
 from napari_mobilesam.io.planes import MAX_PIXELS, ImagePlane
+from napari_mobilesam.zoo.card import Download, WeightFile
 from napari_mobilesam.zoo.download import content_hash
 
 if TYPE_CHECKING:
@@ -143,9 +144,15 @@ def fingerprint(sam: MobileSAM) -> dict[str, object]:
     return {
         "model": sam.card.name,
         "input_size": sam.input_size,
-        "weights": [(file.name, content_hash(file)) for file in sam.card.files],
+        "weights": [(file.name, _promised_or_found(file)) for file in sam.card.files],
         "arithmetic": sam.arithmetic,
     }
+
+
+def _promised_or_found(file: WeightFile) -> str | None:
+    """Hash of a download as its card promises it, as it may be yet to come, or of what is here."""
+    is_download = isinstance(file.source, Download)
+    return file.sha256 or file.xxh128 if is_download else content_hash(file)
 
 
 def find_everything(

@@ -68,17 +68,14 @@ class Journal:
         self._entries = _read(self._path)
 
     def finished(self, image: Path) -> Entry | None:
-        """Tell what is known of an image that needs not be done again.
-
-        Its results may have been changed since, by hand: they stay.
-        """
+        """Tell what is known of an image that needs not be done again."""
         entry = self._entries.get(_key(image))
         if entry is None or entry.task != self._task or not image.exists():
             return None
         folder = self._path.parent
-        is_whole = all(_size(folder / name) is not None for name in entry.outputs)
-        is_same = _state(image) == (entry.size, entry.modified_ns)
-        return entry if is_same and is_whole else None
+        whole = all(_size(folder / name) == size for name, size in entry.outputs.items())
+        same = _state(image) == (entry.size, entry.modified_ns)
+        return entry if same and whole else None
 
     def refuse_changed(self, image: Path, outputs: Iterable[Path]) -> None:
         """Raise a FileFormatError if a result was changed since it was written: by hand, then."""
